@@ -1,0 +1,75 @@
+package locks
+
+// An index is a hash table whose chains run through what it holds. Go's map
+// would find the same, but its keys must be strings of their own, and making one
+// for every get costs an allocation that reusing a lock's own buffer does not;
+// nor does a map give back what it grew to.
+type index[N node[N]] struct {
+	chains []N // their number is zero or a power of two
+	len    int
+}
+
+// A node is a pointer to what an index holds.
+type node[N any] interface {
+	comparable
+	link() *N    // the next in the chain
+	key() uint64 // the hash
+}
+
+func (l *lock) link() **lock { return &l.next }
+func (l *lock) key() uint64  { return l.hash }
+func (h *hold) link() **hold { return &h.next }
+func (h *hold) key() uint64  { return holdKey(h.lock, h.session) }
+
+func holdKey(l *lock, s *Session) uint64 { return l.hash ^ s.id }
+
+// minChains is where an index begins and the smallest it shrinks to.
+const minChains = 64
+
+// chain returns where the chain for a hash begins. The index must not be empty.
+func (x *index[N]) chain(hash uint64) *N {
+	return &x.chains[hash&uint64(len(x.chains)-1)]
+}
+
+// insert adds n, which must not be there yet.
+func (x *index[N]) insert(n N) {
+	if x.len == len(x.chains) {
+		x.resize(max(minChains, 2*x.len))
+	}
+	x.push(n)
+	x.len++
+}
+
+func (x *index[N]) push(n N) {
+	at := x.chain(n.key())
+	*n.link(), *at = *at, n
+}
+
+// remove takes out n, which must be there.
+func (x *index[N]) remove(n N) {
+	at := x.chain(n.key())
+	for *at != n {
+		at = (*at).link()
+	}
+	var none N
+	*at, *n.link() = *n.link(), none
+	x.len--
+	// A quarter, not a half: else what comes and goes at the border would resize
+	// the index each time.
+	if chains := len(x.chains); chains > minChains && x.len < chains/4 {
+		x.resize(chains / 2)
+	}
+}
+
+func (x *index[N]) resize(chains int) {
+	old := x.chains
+	x.chains = make([]N, chains)
+	var none N
+	for _, n := range old {
+		for n != none {
+			next := *n.link()
+			x.push(n)
+			n = next
+		}
+	}
+}

@@ -1,0 +1,147 @@
+package locks
+
+import "sync"
+
+// A shard is a part of the table under one mutex.
+type shard struct {
+	mu     sync.Mutex
+	locks  index[*lock] // guarded by mu, as all below
+	shared index[*hold] // the holds of shared locks
+	counts [numModes]ModeStats
+	free   freeList
+	_      [64]byte // keeps neighbours off this shard's cache line
+}
+
+// lookup returns the lock of that name and mode, or nil.
+func (sh *shard) lookup(hash uint64, m Mode, name []byte) *lock {
+	if sh.locks.len == 0 {
+		return nil
+	}
+	for l := *sh.locks.chain(hash); l != nil; l = l.next {
+		if l.hash == hash && l.mode == m && string(l.name) == string(name) {
+			return l
+		}
+	}
+	return nil
+}
+
+// holdOf returns the hold of s on l, or nil. It takes no longer when a lock has
+// many holders, or a session holds many locks.
+func (sh *shard) holdOf(l *lock, s *Session) *hold {
+	if l.mode == Exclusive {
+		if l.own.session == s {
+			return &l.own
+		}
+		return nil
+	}
+	for h := *sh.shared.chain(holdKey(l, s)); h != nil; h = h.next {
+		if h.lock == l && h.session == s {
+			return h
+		}
+	}
+	return nil
+}
+
+// create puts a lock without holders into the index.
+func (sh *shard) create(hash uint64, m Mode, name []byte) *lock {
+	l := sh.free.lock()
+	l.hash, l.mode = hash, m
+	l.name = append(l.name[:0], name...)
+	sh.locks.insert(l)
+	sh.counts[m].Locks++
+	sh.counts[m].NameBytes += uint64(len(name))
+	return l
+}
+
+// hold makes s the last holder of l.
+func (sh *shard) hold(l *lock, s *Session) {
+	h := &l.own
+	if h.session != nil {
+		h = sh.free.hold()
+	}
+	h.lock, h.session = l, s
+	l.holders.append(h)
+	s.holds.append(h)
+	sh.counts[l.mode].Holders++
+	if l.mode == Shared {
+		sh.shared.insert(h)
+	}
+}
+
+// drop ends h, and its lock where that was the last hold. It returns the bytes
+// that the table has less.
+func (sh *shard) drop(h *hold) int64 {
+	l := h.lock
+	l.holders.remove(h)
+	h.session.holds.remove(h)
+	sh.counts[l.mode].Holders--
+	if l.mode == Shared {
+		sh.shared.remove(h)
+	}
+	h.session = nil
+	if h != &l.own {
+		sh.free.putHold(h)
+	}
+	if l.holders.len > 0 {
+		return holdBytes
+	}
+	size := lockBytes + int64(len(l.name))
+	sh.counts[l.mode].Locks--
+	sh.counts[l.mode].NameBytes -= uint64(len(l.name))
+	sh.locks.remove(l)
+	sh.free.putLock(l)
+	return size
+}
+
+// A freeList keeps a few locks and holds for reuse, so that getting and
+// releasing allocates nothing in the steady state. What is beyond that goes
+// back to the collector: a burst leaves no memory behind.
+type freeList struct {
+	locks         *lock // linked by next
+	holds         *hold // linked by nextHolder
+	nLocks, nHold int
+}
+
+const (
+	maxFreeLocks = 16
+	maxFreeHolds = 64
+	// maxFreeName bounds the name buffer that a free lock may keep, in bytes.
+	maxFreeName = 64
+)
+
+func (f *freeList) lock() *lock {
+	l := f.locks
+	if l == nil {
+		return new(lock)
+	}
+	f.locks, l.next = l.next, nil
+	f.nLocks--
+	return l
+}
+
+func (f *freeList) putLock(l *lock) {
+	if f.nLocks == maxFreeLocks || cap(l.name) > maxFreeName {
+		return
+	}
+	l.next, f.locks = f.locks, l
+	f.nLocks++
+}
+
+func (f *freeList) hold() *hold {
+	h := f.holds
+	if h == nil {
+		return new(hold)
+	}
+	f.holds, h.nextHolder = h.nextHolder, nil
+	f.nHold--
+	return h
+}
+
+func (f *freeList) putHold(h *hold) {
+	h.lock = nil
+	if f.nHold == maxFreeHolds {
+		return
+	}
+	h.nextHolder, f.holds = f.holds, h
+	f.nHold++
+}
