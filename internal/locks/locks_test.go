@@ -30,8 +30,8 @@ func TestASessionIsCalledByItsNameOrElseItsAddress(t *testing.T) {
 		{"", "127.0.0.1:4711"}, {"web 1", "web 1"}, {"web 2", "web 2"}, {"", "127.0.0.1:4711"},
 	} {
 		s.SetName(tt.set)
-		if s.Name() != tt.want || s.Addr() != "127.0.0.1:4711" {
-			t.Errorf("named %q it is called %q at %q, want %q", tt.set, s.Name(), s.Addr(), tt.want)
+		if s.Label() != tt.want || s.Addr() != "127.0.0.1:4711" {
+			t.Errorf("named %q it is called %q at %q, want %q", tt.set, s.Label(), s.Addr(), tt.want)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package locks
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"sync/atomic"
 )
@@ -34,13 +35,16 @@ func (s *Session) SetName(name string) {
 	s.name.Store(&name)
 }
 
-// Name returns the name, or the address where there is none.
+// Name returns the name, "" where there is none.
 func (s *Session) Name() string {
 	if name := s.name.Load(); name != nil {
 		return *name
 	}
-	return s.addr
+	return ""
 }
+
+// Label returns the name, or the address where there is none.
+func (s *Session) Label() string { return cmp.Or(s.Name(), s.addr) }
 
 // Holds returns the number of locks the session holds. Like Get and Release, it
 // is for the goroutine that the session belongs to.
