@@ -1,0 +1,73 @@
+package server
+
+import "golang.org/x/sys/unix"
+
+// Unread returns how many bytes the kernel holds for the server to read from the
+// client that is shown as addr, and whether there is one.
+func (s *Server) Unread(addr string) (n int, there bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		if sock := socketOf(c.link); c.session.Addr() == addr && sock != nil {
+			sock.raw.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.TIOCINQ) })
+			return n, true
+		}
+	}
+	return 0, false
+}
+
+func socketOf(l link) *socket {
+	switch l := l.(type) {
+	case *socket:
+		return l
+	case *wsLink:
+		return l.sock.socket
+	}
+	return nil
+}
+
+// SocketOption returns an option of the socket of the client that is shown as
+// addr.
+func (s *Server) SocketOption(addr string, level, option int) (value int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		if sock := socketOf(c.link); c.session.Addr() == addr && sock != nil {
+			sock.raw.Control(func(fd uintptr) { value, err = unix.GetsockoptInt(int(fd), level, option) })
+			return value, err
+		}
+	}
+	return 0, unix.ENOTCONN
+}
+
+// Backlog returns the bytes that wait to be sent to the client that is shown as
+// addr, and -1 where there is no backlog.
+func (s *Server) Backlog(addr string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		if sock := socketOf(c.link); c.session.Addr() == addr && sock != nil && sock.backlog != nil {
+			sock.backlog.mu.Lock()
+			defer sock.backlog.mu.Unlock()
+			return len(sock.backlog.unsent)
+		}
+	}
+	return -1
+}
+
+// Conns returns the addresses of the connections there are.
+func (s *Server) Conns() (addrs []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		addrs = append(addrs, c.session.Addr())
+	}
+	return addrs
+}
+
+// SetSendBuffer sets how much the kernel takes for each client that connects
+// from now on, in bytes; it doubles that.
+func (l *Listener) SetSendBuffer(bytes int) (err error) {
+	l.raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF, bytes) })
+	return err
+}

@@ -1,0 +1,352 @@
+// Package server serves the lockd protocol: it listens, owns the connections,
+// and words the table's answers.
+//
+// A connection is one goroutine from accept to end ([conn]). What it reads, the
+// package protocol cuts into commands; a small handler for each (commands.go)
+// asks the [Table] and appends the reply. A [socket] hides that clients may not
+// read; a [wsLink] makes a WebSocket look like one.
+package server
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"lockd/internal/locks"
+)
+
+// A Table is the lock table a server speaks for. Its methods are called from
+// many goroutines, for one session from one at a time. They must not block on
+// any client, and must cost no more than what they answer with, whatever else is
+// held. Names are only lent: what is kept is copied.
+type Table interface {
+	// Get makes the session a holder and returns how many there are with it. A
+	// lock held already is got again, uncounted. What is refused fails with
+	// locks.ErrHeld, locks.ErrSessionLimit or locks.ErrTableFull.
+	Get(s *locks.Session, m locks.Mode, name []byte) (holders int, err error)
+	// Release ends the session's hold and reports whether there was one.
+	Release(s *locks.Session, m locks.Mode, name []byte) bool
+	// Leave ends all the session's holds and counts each as an orphan. When it
+	// returns, others can get them.
+	Leave(s *locks.Session)
+	// Inspect returns the number of holders.
+	Inspect(m locks.Mode, name []byte) int
+	// Holders returns the holders in the order they got the lock.
+	Holders(m locks.Mode, name []byte) []*locks.Session
+	// List returns what is held, sorted by the bytes of the names, in about the
+	// memory that locks.ListBytes tells.
+	List(m locks.Mode) []locks.Held
+	// Stats returns the counters, exact for all that ended before the call.
+	Stats() locks.Stats
+}
+
+// Options are what a server is made of.
+type Options struct {
+	Table    Table
+	Settings Settings
+	Log      *slog.Logger
+}
+
+// A Server serves clients on any number of listeners.
+type Server struct {
+	// static after New
+	table         Table
+	log           *slog.Logger
+	throttle      *throttle
+	inputs        buffers
+	outputs       buffers
+	snapshots     *budget
+	listenersDone chan struct{} // closed by the first Close or Destroy
+
+	settings atomic.Pointer[Settings]
+	counters counters
+	gate     gate
+	registry registry
+	serial   atomic.Uint64 // of connections
+	unixPeer atomic.Uint64 // number of the last Unix socket's client
+
+	mu        sync.Mutex
+	listeners map[*Listener]struct{}      // guarded by mu, as below
+	upgrading map[*upgradeSocket]struct{} // clients that have not asked for their WebSocket yet
+	conns     map[*conn]struct{}
+	closing   bool          // no new connections
+	destroyed bool          // those there are go
+	empty     chan struct{} // closed when closing and the last connection has gone
+	freed     chan struct{} // gets a token when a connection has gone
+}
+
+// New returns a server that serves nothing yet.
+func New(o Options) *Server {
+	s := &Server{
+		table:         o.Table,
+		log:           o.Log,
+		throttle:      newThrottle(o.Log),
+		inputs:        buffers{size: inputSize},
+		outputs:       buffers{size: outputSize},
+		snapshots:     newBudget(),
+		listenersDone: make(chan struct{}),
+		gate:          gate{perIP: make(map[netip.Addr]int)},
+		registry:      registry{named: make(map[*locks.Session]uint64)},
+		listeners:     make(map[*Listener]struct{}),
+		upgrading:     make(map[*upgradeSocket]struct{}),
+		conns:         make(map[*conn]struct{}),
+		empty:         make(chan struct{}),
+		freed:         make(chan struct{}, 1),
+	}
+	s.Apply(o.Settings)
+	return s
+}
+
+// Apply replaces the settings. Connections there are go on under the new ones,
+// with their next batch of commands.
+func (s *Server) Apply(set Settings) {
+	set.MaxConnections = set.maxConnections()
+	s.settings.Store(&set)
+	s.snapshots.setLimit(set.SnapshotBytes)
+}
+
+// Serve accepts clients from l until the server closes, and then returns nil.
+// It takes l over. Any number of Serve may run.
+func (s *Server) Serve(l *Listener) error {
+	if l.transport == WebSocket {
+		return s.serveWebSocket(l)
+	}
+	l.deliver = func(sock *socket) {
+		c := newConn(s, sock, sock.addr, sock.transport)
+		if !s.track(c) {
+			sock.Close()
+			return
+		}
+		go c.serve()
+	}
+	return s.acceptFrom(l)
+}
+
+// Close stops listening and serves the clients there are until the last of them
+// has left. If ctx ends before, it does as Destroy does and returns ctx's error.
+func (s *Server) Close(ctx context.Context) error {
+	s.stopListening()
+	select {
+	case <-s.empty:
+		return nil
+	case <-ctx.Done():
+	}
+	select {
+	case <-s.empty: // as well
+		return nil
+	default:
+	}
+	s.Destroy()
+	return ctx.Err()
+}
+
+// Destroy stops listening, disconnects all clients and returns when all their
+// locks are free and their connections closed. It may be called at any time, and
+// again.
+func (s *Server) Destroy() {
+	s.stopListening()
+	s.mu.Lock()
+	s.destroyed = true
+	for c := range s.conns {
+		c.link.interrupt()
+	}
+	s.mu.Unlock()
+	s.snapshots.close()
+	<-s.empty
+}
+
+// Closing tells that the server takes no new clients any more.
+func (s *Server) Closing() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closing
+}
+
+func (s *Server) stopListening() {
+	// Not under mu: a Close waits for an accept under way, which may want it.
+	for _, l := range s.beginClosing() {
+		l.Close()
+	}
+}
+
+// beginClosing lets no new clients in and returns the listeners to close.
+func (s *Server) beginClosing() []*Listener {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing {
+		return nil
+	}
+	s.closing = true
+	close(s.listenersDone)
+	for u := range s.upgrading {
+		u.interrupt()
+	}
+	s.checkEmpty()
+	return slices.Collect(maps.Keys(s.listeners))
+}
+
+// checkEmpty must be called under mu.
+func (s *Server) checkEmpty() {
+	if s.closing && len(s.conns) == 0 {
+		close(s.empty)
+	}
+}
+
+func (s *Server) addListener(l *Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing {
+		return false
+	}
+	s.listeners[l] = struct{}{}
+	return true
+}
+
+func (s *Server) removeListener(l *Listener) {
+	l.Close()
+	l.accepting.Lock()
+	l.ended = true
+	l.accepting.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.listeners, l)
+}
+
+// track takes a connection into the care of Close and Destroy. It must come
+// before the connection's goroutine starts.
+func (s *Server) track(c *conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing {
+		return false
+	}
+	s.conns[c] = struct{}{}
+	return true
+}
+
+func (s *Server) untrack(c *conn) {
+	s.mu.Lock()
+	delete(s.conns, c)
+	s.checkEmpty()
+	s.mu.Unlock()
+	select {
+	case s.freed <- struct{}{}:
+	default:
+	}
+}
+
+// acceptFrom delivers the clients of l until it is closed.
+func (s *Server) acceptFrom(l *Listener) error {
+	if !s.addListener(l) {
+		return l.Close()
+	}
+	defer s.removeListener(l)
+	starved := false
+	for {
+		var err error
+		closed := l.raw.Read(func(fd uintptr) bool {
+			err = s.acceptOne(l, fd)
+			return err != unix.EAGAIN
+		})
+		switch {
+		case closed != nil:
+			return nil
+		case err != nil:
+			s.starve(l, err, starved)
+		case starved:
+			s.throttle.warn(topicAccept, "accepting again", slog.String("listen", l.String()))
+		}
+		starved = err != nil
+	}
+}
+
+// acceptOne counts and delivers one client. Where none waits the error is
+// unix.EAGAIN.
+func (s *Server) acceptOne(l *Listener, fd uintptr) error {
+	l.accepting.Lock()
+	defer l.accepting.Unlock()
+	if l.ended {
+		return net.ErrClosed
+	}
+	sock, err := l.accept(fd)
+	if err == nil && s.admit(sock) {
+		l.deliver(sock)
+	}
+	return err
+}
+
+// admit counts the client and makes the socket ready, or closes it.
+func (s *Server) admit(sock *socket) bool {
+	set := s.settings.Load()
+	if why := s.gate.enter(sock.transport, sock.ip, set); why != admitted {
+		sock.file.Close()
+		s.throttle.warn(topicRefused, "connection refused",
+			slog.String("address", sock.addr), slog.String("reason", refusalNames[why]))
+		return false
+	}
+	sock.gate, sock.counted = &s.gate, true
+	sock.settings, sock.inputs = &s.settings, &s.inputs
+	if sock.transport == Unix {
+		sock.addr = "unix:" + strconv.FormatUint(s.unixPeer.Add(1), 10)
+		return true
+	}
+	if err := sock.setKeepalive(set.Keepalive); err != nil {
+		s.throttle.warn(topicKeepalive, "keepalive not set: a dead peer may hold its locks for long",
+			slog.String("address", sock.addr), slog.Any("error", err))
+	}
+	return true
+}
+
+// How much settle does at least, and how long it goes on at most beyond that.
+const (
+	settleClients = 64
+	settleTime    = time.Millisecond
+)
+
+// settle empties the accept queues, so that all clients that have connected are
+// counted. It does so itself rather than wait for those who serve the listeners,
+// who may not get a processor for long. A flood of clients does not keep it.
+func (s *Server) settle() {
+	s.mu.Lock()
+	listeners := slices.Collect(maps.Keys(s.listeners))
+	s.mu.Unlock()
+	deadline := time.Now().Add(settleTime)
+	for _, l := range listeners {
+		l.raw.Control(func(fd uintptr) {
+			for n := 0; n < settleClients || time.Now().Before(deadline); n++ {
+				if s.acceptOne(l, fd) != nil {
+					return
+				}
+			}
+		})
+	}
+}
+
+// acceptRetry is how long accepting waits where no connection ends before.
+const acceptRetry = 200 * time.Millisecond
+
+// starve waits after accept has failed, in general for want of descriptors: new
+// clients stay in the accept queue until one is free.
+func (s *Server) starve(l *Listener, err error, already bool) {
+	if !already {
+		s.throttle.warn(topicAccept, "cannot accept, new clients wait",
+			slog.String("listen", l.String()), slog.Any("error", os.NewSyscallError("accept", err)))
+	}
+	timer := time.NewTimer(acceptRetry)
+	defer timer.Stop()
+	select {
+	case <-s.freed:
+	case <-timer.C:
+	case <-s.listenersDone:
+	}
+}

@@ -1,0 +1,53 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// A topic is a kind of warning that clients can cause. Each has its own pace.
+type topic uint8
+
+const (
+	topicRefused topic = iota
+	topicKeepalive
+	topicAccept
+	numTopics
+)
+
+// What a topic may log: a few at once, then one in a while. The admin sees that
+// it happens and how often; nobody can fill the disk.
+const (
+	warningPause = 10 * time.Second
+	warningBurst = 5
+)
+
+// A throttle logs warnings that clients can cause, at a bounded rate.
+type throttle struct {
+	log        *slog.Logger
+	limiters   [numTopics]*rate.Limiter
+	suppressed [numTopics]atomic.Uint64
+}
+
+func newThrottle(log *slog.Logger) *throttle {
+	t := &throttle{log: log}
+	for i := range t.limiters {
+		t.limiters[i] = rate.NewLimiter(rate.Every(warningPause), warningBurst)
+	}
+	return t
+}
+
+func (t *throttle) warn(about topic, message string, attrs ...slog.Attr) {
+	if !t.limiters[about].Allow() {
+		t.suppressed[about].Add(1)
+		return
+	}
+	if n := t.suppressed[about].Swap(0); n > 0 {
+		attrs = append(attrs, slog.Uint64("suppressed_before", n))
+	}
+	t.log.LogAttrs(context.Background(), slog.LevelWarn, message, attrs...)
+}

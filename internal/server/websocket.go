@@ -1,0 +1,344 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/coder/websocket"
+)
+
+const (
+	// upgradeTimeout is how long a client may take to send its HTTP request.
+	upgradeTimeout   = 10 * time.Second
+	maxUpgradeHeader = 16 << 10 // bytes
+)
+
+// serveWebSocket serves the HTTP requests that begin a WebSocket each. It returns
+// when l is closed and nobody is between request and WebSocket any more.
+func (s *Server) serveWebSocket(l *Listener) error {
+	h := &http.Server{
+		Handler:           http.HandlerFunc(s.upgrade),
+		ReadHeaderTimeout: upgradeTimeout,
+		IdleTimeout:       upgradeTimeout,
+		MaxHeaderBytes:    maxUpgradeHeader,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, upgradeKey{}, c)
+		},
+	}
+	from := &upgradeListener{Listener: l, clients: make(chan net.Conn), closed: make(chan struct{})}
+	l.deliver = func(sock *socket) { s.beginUpgrade(from, sock) }
+	var serving sync.WaitGroup
+	serving.Go(func() { h.Serve(from) })
+	err := s.acceptFrom(l)
+	close(from.closed)
+	serving.Wait()
+	// Not h.Close: it closes connections under a mutex that one which is being
+	// upgraded needs to go on. stopListening has interrupted them instead.
+	from.upgrading.Wait()
+	return err
+}
+
+// upgradeKey is where a request's context has the connection it came by.
+type upgradeKey struct{}
+
+// An upgradeListener gives the HTTP server the clients that may connect.
+type upgradeListener struct {
+	*Listener
+	clients   chan net.Conn
+	closed    chan struct{}  // closed when no more come
+	upgrading sync.WaitGroup // counts the clients in Server.upgrading
+}
+
+// Accept implements net.Listener.
+func (l *upgradeListener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.clients:
+		return c, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// Addr implements net.Listener.
+func (l *upgradeListener) Addr() net.Addr { return socketAddr(l.address) }
+
+// beginUpgrade hands a client that has not sent its request yet to the HTTP
+// server, and takes it into the care of stopListening.
+func (s *Server) beginUpgrade(from *upgradeListener, sock *socket) {
+	u := &upgradeSocket{socket: sock, from: from, srv: s, lost: make(chan struct{}), free: make(chan struct{})}
+	from.upgrading.Add(1)
+	s.mu.Lock()
+	s.upgrading[u] = struct{}{}
+	if s.closing {
+		u.interrupt()
+	}
+	s.mu.Unlock()
+	go func() { // not here, where the accept queue waits
+		select {
+		case from.clients <- u:
+		case <-from.closed:
+			u.Close()
+		}
+	}()
+}
+
+// endUpgrade gives up a client that never asked for a WebSocket.
+func (s *Server) endUpgrade(u *upgradeSocket) {
+	s.mu.Lock()
+	delete(s.upgrading, u)
+	s.mu.Unlock()
+	u.from.upgrading.Done()
+}
+
+// trackUpgraded is track for a client that has asked for its WebSocket.
+func (s *Server) trackUpgraded(c *conn, u *upgradeSocket) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing {
+		return false
+	}
+	delete(s.upgrading, u)
+	u.from.upgrading.Done()
+	s.conns[c] = struct{}{}
+	u.upgraded = true
+	return true
+}
+
+// An upgradeSocket is a socket below a WebSocket. The WebSocket library answers
+// a close frame and closes the socket when it likes: either waits here until the
+// client's locks are free.
+type upgradeSocket struct {
+	*socket
+	from     *upgradeListener
+	srv      *Server
+	losing   sync.Once
+	closing  sync.Once
+	lost     chan struct{} // closed when the client has closed, or the library gives it up
+	upgraded bool          // a session lives on it; set before there is a library
+	free     chan struct{} // closed by the session's owner when it holds nothing
+	sending  bool          // it is the owner that writes; the reader waits meanwhile
+	ended    bool          // the client's stream has; belongs to who reads
+	err      error
+}
+
+// Read implements net.Conn. It keeps in mind that the stream has ended: in the
+// middle of a message the library would take that for the message's end.
+func (u *upgradeSocket) Read(p []byte) (int, error) {
+	n, err := u.socket.Read(p)
+	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) { // as net/http sets to hand over
+		u.ended = true
+	}
+	return n, err
+}
+
+// opClose is how a close frame begins. A control frame is written at once and
+// whole, so it stands at the beginning of what is written.
+const opClose = 0x88
+
+// Write implements net.Conn. The reader writes nothing but control frames, the
+// owner none.
+func (u *upgradeSocket) Write(p []byte) (int, error) {
+	if u.upgraded && !u.sending && len(p) > 0 && p[0] == opClose {
+		u.lose()
+	}
+	return u.socket.Write(p)
+}
+
+// lose tells the owner that the client is lost, and waits until the owner has
+// freed its locks. It must not be called by the owner before that.
+func (u *upgradeSocket) lose() {
+	u.losing.Do(func() { close(u.lost) })
+	<-u.free
+}
+
+// Close implements net.Conn.
+func (u *upgradeSocket) Close() error {
+	u.closing.Do(func() {
+		if u.upgraded {
+			select {
+			case <-u.free:
+			default:
+				u.interrupt() // the owner may be writing
+			}
+			u.lose()
+		} else {
+			u.srv.endUpgrade(u)
+		}
+		u.err = u.socket.Close()
+	})
+	return u.err
+}
+
+// upgrade turns a request into a connection and serves it to its end.
+func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
+	sock := r.Context().Value(upgradeKey{}).(*upgradeSocket)
+	if r.URL.Path != "/" {
+		http.NotFound(w, r)
+		return
+	}
+	if origin := r.Header.Get("Origin"); !originAllowed(origin, s.settings.Load().Origins) {
+		s.gate.refuse(refusedOrigin)
+		s.throttle.warn(topicRefused, "connection refused", slog.String("address", sock.addr),
+			slog.String("reason", refusalNames[refusedOrigin]), slog.String("origin", origin))
+		http.Error(w, "origin not allowed; see websocket.origins in lockd's configuration", http.StatusForbidden)
+		return
+	}
+	link := &wsLink{sock: sock, chunks: make(chan []byte), taken: make(chan struct{}), cut: make(chan struct{})}
+	c := newConn(s, link, sock.addr, WebSocket)
+	if !s.trackUpgraded(c, sock) {
+		http.Error(w, "server is closing", http.StatusServiceUnavailable)
+		return
+	}
+	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true}) // origin is checked
+	if err != nil {
+		close(sock.free)
+		s.untrack(c)
+		return // the library has answered
+	}
+	ws.SetReadLimit(-1) // lines have a limit, messages none
+	link.start(ws)
+	c.serve()
+}
+
+// originAllowed tells whether a web page from origin may use the server. Clients
+// that are no browsers send none.
+func originAllowed(origin string, allowed []string) bool {
+	if origin == "" {
+		return true
+	}
+	u, err := url.Parse(origin)
+	if err != nil || u.Host == "" {
+		return false
+	}
+	return slices.Contains(allowed, u.Host) || slices.Contains(allowed, u.Hostname())
+}
+
+// A wsLink is the link of a WebSocket. The library must be read from at all
+// times, or nobody answers its pings and sees its close frames, and a read cannot
+// be given up without closing the connection: so a goroutine of its own reads
+// and hands what it gets to the owner, piece by piece.
+type wsLink struct {
+	sock   *upgradeSocket
+	ws     *websocket.Conn
+	chunks chan []byte   // from the reader; its buffer is lent until taken gets a token
+	taken  chan struct{} // from the owner
+	lent   bool          // the owner has a chunk
+	pumped chan struct{} // closed when the reader has ended
+	once   sync.Once
+	cut    chan struct{} // closed by interrupt
+}
+
+func (l *wsLink) start(ws *websocket.Conn) {
+	l.ws, l.pumped = ws, make(chan struct{})
+	go l.pump()
+}
+
+// pump reads until the connection fails or closes, which upgradeSocket.lost
+// tells the owner.
+func (l *wsLink) pump() {
+	defer close(l.pumped)
+	defer l.sock.Close()
+	buf := make([]byte, 4<<10)
+	for {
+		_, message, err := l.ws.Reader(context.Background())
+		if err != nil || !l.pumpMessage(message, buf) {
+			return
+		}
+	}
+}
+
+// pumpMessage hands over one message and reports whether it was whole. Its end
+// ends a line.
+func (l *wsLink) pumpMessage(message io.Reader, buf []byte) bool {
+	for {
+		n, err := message.Read(buf[:len(buf)-1])
+		switch {
+		case err == nil:
+		case errors.Is(err, io.EOF) && !l.sock.ended:
+			buf[n] = '\n'
+			return l.hand(buf[:n+1])
+		default:
+			return false
+		}
+		if !l.hand(buf[:n]) {
+			return false
+		}
+	}
+}
+
+// hand lends p to the owner and waits until it is done with it, replies and all.
+func (l *wsLink) hand(p []byte) bool {
+	select {
+	case l.chunks <- p:
+	case <-l.sock.lost:
+		return false
+	}
+	select {
+	case <-l.taken:
+		return true
+	case <-l.sock.lost:
+		return false
+	}
+}
+
+func (l *wsLink) read(in []byte, limit int) ([]byte, error) {
+	if l.lent {
+		l.lent = false
+		select {
+		case l.taken <- struct{}{}:
+		case <-l.sock.lost:
+			return nil, io.EOF
+		}
+	}
+	select {
+	case p := <-l.chunks:
+		l.lent = true
+		return append(roomFor(in, limit, l.sock.inputs), p...), nil
+	case <-l.sock.lost:
+		return nil, io.EOF
+	case <-l.cut:
+		return nil, errInterrupted
+	}
+}
+
+func (l *wsLink) send(p []byte) error {
+	kind := websocket.MessageText
+	if !utf8.Valid(p) {
+		kind = websocket.MessageBinary
+	}
+	l.sock.sending = true
+	defer func() { l.sock.sending = false }()
+	return l.ws.Write(context.Background(), kind, p)
+}
+
+func (l *wsLink) drain() error { return l.sock.drain() }
+
+func (l *wsLink) refuse([]byte) {}
+
+func (l *wsLink) interrupt() {
+	l.once.Do(func() { close(l.cut) })
+	l.sock.interrupt()
+}
+
+func (l *wsLink) close() {
+	close(l.sock.free)
+	select {
+	case <-l.sock.lost: // the reader is ending; it may have a close frame to answer
+		<-l.pumped
+	default:
+	}
+	l.ws.CloseNow()
+	l.sock.Close()
+	<-l.pumped
+}
