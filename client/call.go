@@ -1,0 +1,216 @@
+package client
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"lockd/internal/protocol"
+)
+
+// maxFences is how often one call asks the server for its place.
+const maxFences = 2
+
+// A request is a line for the server and what is known of the reply.
+type request struct {
+	line    []byte // with its LF
+	listing bool   // any number of lines reply, without an end of their own
+	unsure  bool   // an older server may pass it over
+}
+
+// A call is a request under way. It belongs to its caller until begin, then to
+// Conn.mu until done is closed, then to its caller again.
+//
+// At level 1 nothing tells the end of a listing, nor that a command is unknown
+// and stays without a reply. A fence does: a question that every server answers,
+// about a lock whose name nobody can know before, so that nothing else the
+// server says is taken for the answer.
+type call struct {
+	request
+	lines  []string      // of the reply, as far as it has come
+	fences []string      // names that were asked for and not answered yet, in order
+	asked  int           // the number of fences so far
+	passed bool          // a fence is answered: of the reply nothing is missing
+	heard  time.Time     // when either side last said something
+	done   chan struct{} // closed by the reader when all is there
+}
+
+// fence returns the line of one more fence.
+func (a *call) fence() []byte {
+	name := "fence " + rand.Text()
+	a.fences = append(a.fences, name)
+	a.asked++
+	return protocol.AppendCommand(nil, protocol.Command{Verb: protocol.Inspect, Arg: []byte(name)})
+}
+
+// mayAsk tells whether one more fence can help.
+func (a *call) mayAsk() bool { return (a.listing || a.unsure) && a.asked < maxFences }
+
+// take takes a line the server has sent, and reports whether it belongs to the
+// reply.
+func (a *call) take(line string) bool {
+	a.heard = time.Now()
+	for i, name := range a.fences {
+		if strings.HasSuffix(line, name) {
+			a.fences = a.fences[i+1:] // those before it were dropped
+			a.passed = true
+			return true
+		}
+	}
+	if a.passed || !a.listing && len(a.lines) == 1 {
+		return false
+	}
+	a.lines = append(a.lines, line)
+	return true
+}
+
+func (a *call) complete() bool {
+	return len(a.fences) == 0 && (a.passed || !a.listing && len(a.lines) == 1)
+}
+
+// exchange sends a request when its turn has come and returns the lines of the
+// reply: one, if it is no listing.
+func (c *Conn) exchange(ctx context.Context, r request) ([]string, error) {
+	if err := c.takeTurn(ctx); err != nil {
+		return nil, err
+	}
+	defer func() { <-c.turn }()
+	a := &call{request: r, heard: time.Now(), done: make(chan struct{})}
+	line := r.line
+	if r.listing {
+		line = append(line, a.fence()...)
+	}
+	if err := c.begin(a); err != nil {
+		return nil, err
+	}
+	c.write(ctx, line)
+	if err := c.await(ctx, a); err != nil {
+		return nil, err
+	}
+	switch {
+	case len(a.lines) == 0 && !a.listing:
+		return nil, ErrUnsupported
+	case len(a.lines) == 1 && a.lines[0] == "0 disabled":
+		return nil, &ReplyError{a.lines[0], ErrDisabled}
+	}
+	return a.lines, nil
+}
+
+// takeTurn returns when it is the caller's turn and the connection stands. On an
+// error nothing is to be undone.
+func (c *Conn) takeTurn(ctx context.Context) error {
+	select {
+	case c.turn <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	var err error
+	select {
+	case <-c.ready:
+		err = ctx.Err() // it need not have been waited for
+	case <-c.ended:
+		err = c.Err()
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if err != nil {
+		<-c.turn
+	}
+	return err
+}
+
+// begin makes a the call that what the server says is for.
+func (c *Conn) begin(a *call) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err == nil {
+		c.current = a
+	}
+	return c.err
+}
+
+// write sends p. If it cannot, or ctx ends, or the server does not read for
+// ReadTimeout, it ends the connection.
+func (c *Conn) write(ctx context.Context, p []byte) {
+	ctx, cancel := context.WithTimeoutCause(ctx, c.options.ReadTimeout, ErrTimeout)
+	defer cancel()
+	cut := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(cut)
+		reason := context.Cause(ctx)
+		if !errors.Is(reason, ErrTimeout) {
+			reason = errGivenUp // what the caller's context says is for the caller
+		}
+		c.end(c.lost(reason))
+	})
+	_, err := c.link.Write(p)
+	if !stop() {
+		<-cut
+	}
+	if err != nil {
+		c.end(c.lost(err))
+	}
+}
+
+// await waits until the reply is complete. Without one, the connection has
+// ended when it returns.
+func (c *Conn) await(ctx context.Context, a *call) error {
+	timer := time.NewTimer(c.patience(a))
+	defer timer.Stop()
+	for {
+		select {
+		case <-a.done:
+			return nil
+		case <-timer.C:
+			timer.Reset(c.silence(ctx, a))
+			continue
+		case <-c.ended:
+		case <-ctx.Done():
+			c.end(c.lost(errGivenUp))
+		}
+		select {
+		case <-a.done: // at the last moment
+			return nil
+		default:
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return c.Err()
+	}
+}
+
+// patience is how long the server may be silent until something must be done.
+func (c *Conn) patience(a *call) time.Duration {
+	if a.mayAsk() {
+		return min(c.options.QuietTime, c.options.ReadTimeout)
+	}
+	return c.options.ReadTimeout
+}
+
+// silence sees to a server that may have been silent for too long: it asks for
+// the reply's end, or gives the server up. It returns when to look again.
+func (c *Conn) silence(ctx context.Context, a *call) time.Duration {
+	c.mu.Lock()
+	limit := c.patience(a)
+	rest := limit - time.Since(a.heard)
+	if c.current != a || rest > 0 {
+		c.mu.Unlock()
+		return rest
+	}
+	var question []byte
+	if limit < c.options.ReadTimeout {
+		question = a.fence()
+		a.heard = time.Now()
+	}
+	c.mu.Unlock()
+	if question == nil {
+		c.end(c.lost(fmt.Errorf("%w: silent for %v", ErrTimeout, limit)))
+		return limit
+	}
+	c.write(ctx, question)
+	return c.patience(a)
+}

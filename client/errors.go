@@ -1,0 +1,61 @@
+package client
+
+import (
+	"errors"
+	"fmt"
+)
+
+// The errors that calls return, wrapped in what was tried. Test for them with
+// [errors.Is].
+var (
+	// ErrNotAcquired: another connection holds the lock, or the server has
+	// reached one of its limits. It is wrapped in a [*ReplyError].
+	ErrNotAcquired = errors.New("lock not acquired")
+	// ErrNotHeld: this connection does not hold the lock it wants to release.
+	// It is wrapped in a [*ReplyError].
+	ErrNotHeld = errors.New("lock not held")
+	// ErrDisabled: the server has the feature switched off: dump (listings) or
+	// registry (names of clients). It is wrapped in a [*ReplyError].
+	ErrDisabled = errors.New("feature is off on the server")
+	// ErrUnsupported: the server has passed over the command without a word,
+	// because it does not know it or because the line is longer than it takes.
+	// The connection goes on.
+	ErrUnsupported = errors.New("server does not take the command")
+	// ErrName: the name would reach the server as another one. Nothing was sent.
+	ErrName = errors.New("name cannot be sent as it is")
+	// ErrUnreachable: there never was a connection.
+	ErrUnreachable = errors.New("server unreachable")
+	// ErrDisconnected: the connection has ended, other than by Close, and every
+	// lock that it held is free or will be soon.
+	ErrDisconnected = errors.New("connection lost")
+	// ErrTimeout: the server did not reply within [Options.ReadTimeout]. The
+	// connection is closed, so the error is ErrDisconnected as well.
+	ErrTimeout = errors.New("no reply in time")
+	// ErrProtocol: the server sent what is no reply to what was asked. The
+	// connection is closed, so the error is ErrDisconnected as well.
+	ErrProtocol = errors.New("unexpected reply")
+	// ErrClosed: Close was called.
+	ErrClosed = errors.New("connection closed")
+)
+
+// A ReplyError is a refusal in the server's own words.
+type ReplyError struct {
+	Reply string // the line the server sent, such as "0 Lock Get Failure: backup"
+	Err   error  // ErrNotAcquired, ErrNotHeld or ErrDisabled
+}
+
+// Error returns the kind of the refusal and the server's words, quoted: they
+// may hold any bytes.
+func (e *ReplyError) Error() string { return fmt.Sprintf("%v: server says %q", e.Err, e.Reply) }
+
+// Unwrap returns e.Err.
+func (e *ReplyError) Unwrap() error { return e.Err }
+
+// Reasons for a connection's end that the caller never tests for.
+var (
+	errServerClosed = errors.New("the server closed it")
+	errCutReply     = errors.New("the server closed it in the middle of a line")
+	errGivenUp      = errors.New("a call was given up while its reply was under way")
+)
+
+func unexpected(line string) error { return fmt.Errorf("%w: %q", ErrProtocol, line) }
