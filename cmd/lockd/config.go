@@ -1,0 +1,72 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"lockd/configs"
+	"lockd/internal/config"
+)
+
+func newConfigCmd(env environment) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "config",
+		Short: "Check or show the configuration",
+		Args:  onlySubcommands,
+		RunE:  onlySubcommands,
+	}
+	cmd.AddCommand(newConfigCheckCmd(env), newConfigShowCmd(env), newConfigDefaultCmd(env))
+	return cmd
+}
+
+func newConfigCheckCmd(env environment) *cobra.Command {
+	return newLoadCmd(env, "check", "Check the configuration, as a start of the server would", func(l *config.Loaded) error {
+		if err := checkWebConfig(l.Config); err != nil {
+			return err
+		}
+		file := l.File
+		if file == "" {
+			file = "no file, defaults and environment"
+		}
+		_, err := fmt.Fprintf(env.stdout, "configuration is good: %s\n", printable(file))
+		return err
+	})
+}
+
+func newConfigShowCmd(env environment) *cobra.Command {
+	return newLoadCmd(env, "show", "Show the configuration in force and where each value comes from", func(l *config.Loaded) error {
+		return l.Print(env.stdout)
+	})
+}
+
+func newConfigDefaultCmd(env environment) *cobra.Command {
+	return &cobra.Command{
+		Use:   "default",
+		Short: "Print the commented configuration file with every key and its default",
+		Args:  noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := env.stdout.Write(configs.Default)
+			return err
+		},
+	}
+}
+
+// newLoadCmd makes a command that does something with the loaded configuration.
+func newLoadCmd(env environment, name, short string, do func(*config.Loaded) error) *cobra.Command {
+	var path string
+	cmd := &cobra.Command{
+		Use:   name,
+		Short: short,
+		Args:  noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			loaded, err := loadConfig(configOptions(path, env))
+			if err != nil {
+				return err
+			}
+			return do(loaded)
+		},
+	}
+	bindConfig(cmd.Flags(), &path)
+	return cmd
+}

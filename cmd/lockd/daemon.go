@@ -1,0 +1,366 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"lockd/internal/admin"
+	"lockd/internal/config"
+	"lockd/internal/locks"
+	"lockd/internal/metrics"
+	"lockd/internal/server"
+	"lockd/internal/systemd"
+)
+
+// A daemon is a running server with all that belongs to it. It owns every
+// goroutine that outlives a request.
+type daemon struct {
+	// static after start
+	env       environment
+	options   config.Options // to load the configuration again
+	started   time.Time
+	startedAs config.Config // what waits for a restart is held against this
+	logTo     *logWriter
+	switches  switchable
+	log       *slog.Logger
+	table     *locks.Table
+	server    *server.Server
+	listeners []*server.Listener
+	admin     *admin.Server // nil where http is off
+	http      net.Listener  // nil where http is off
+	pidFile   *pidFile      // nil where there is none
+	reloads   metrics.Reloads
+	notifier  *systemd.Notifier
+	signals   chan os.Signal
+	serving   sync.WaitGroup
+
+	config config.Config // in force; belongs to the goroutine that handles signals
+	allow  allowed       // follows config
+}
+
+// serve runs a daemon to its end.
+func serve(ctx context.Context, env environment, options config.Options) error {
+	d := &daemon{
+		env: env, options: options, started: time.Now(), logTo: newLogWriter(env.stderr),
+		notifier: systemd.NewNotifier(), signals: make(chan os.Signal, 4),
+	}
+	defer d.logTo.close()
+	signal.Ignore(syscall.SIGPIPE) // of a log whose reader has gone
+	signal.Notify(d.signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
+	defer signal.Stop(d.signals)
+	if runs, err := d.startOrStop(ctx); !runs {
+		return err
+	}
+	d.run()
+	return nil
+}
+
+// startPatience is how long a start that is told to end may take to do so.
+const startPatience = time.Second
+
+// startOrStop starts, unless a signal comes that wants no start, and reports
+// whether the daemon runs. What a start waits for, such as a file on a server
+// that does not answer, may not be something that can be given up: then the
+// process ends without it.
+func (d *daemon) startOrStop(ctx context.Context) (runs bool, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	started := make(chan error, 1)
+	go func() { started <- d.start(ctx) }()
+	var patience <-chan time.Time // nil until told to end
+	for {
+		select {
+		case err := <-started:
+			if err == nil {
+				return true, nil
+			}
+			d.stop()
+			if patience != nil { // the error may come of that
+				err = nil
+			}
+			return false, err
+		case sig := <-d.signals:
+			if sig != syscall.SIGHUP { // which asks for what a start does anyway
+				cancel()
+				patience = time.After(startPatience)
+				defer func() { d.signals <- sig }() // for run, if the start goes through
+			}
+		case <-patience:
+			fmt.Fprintln(d.logTo, "lockd: told to end while starting")
+			return false, nil
+		}
+	}
+}
+
+// start does all that can fail. What it opened before it failed, stop closes.
+func (d *daemon) start(ctx context.Context) error {
+	sockets, err := systemd.Sockets("lockd", "http", "ws")
+	if err != nil {
+		return err
+	}
+	for name := range sockets {
+		d.options.Passed = append(d.options.Passed, name)
+	}
+	loaded, err := loadConfig(d.options)
+	if err != nil {
+		return err
+	}
+	d.config, d.startedAs = loaded.Config, loaded.Config
+	if err := checkWebConfig(d.config); err != nil {
+		return err
+	}
+	d.switches = newSwitchable(d.config.Log, d.logTo, d.env)
+	d.log = slog.New(d.switches)
+	if d.pidFile, err = acquirePIDFile(d.config.PIDFile); err != nil {
+		return err
+	}
+	if err := d.listen(ctx, sockets); err != nil {
+		return err
+	}
+	d.build()
+	return nil
+}
+
+// checkWebConfig is for what only the endpoint itself can check.
+func checkWebConfig(c config.Config) error {
+	if err := admin.CheckWebConfig(c.HTTPWebConfig); err != nil {
+		return &exitError{err: err, code: exitUsage}
+	}
+	return nil
+}
+
+func (d *daemon) listen(ctx context.Context, sockets map[string][]*os.File) error {
+	var err error
+	if d.listeners, err = openListeners(ctx, d.config.Listen, sockets); err != nil {
+		return err
+	}
+	if len(d.listeners) == 0 {
+		return &exitError{
+			err:  errors.New("there is no address to serve"),
+			code: exitUsage, hint: "give one with --listen or in the configuration's listen",
+		}
+	}
+	d.http, err = openHTTP(ctx, d.config.HTTP, sockets["http"])
+	return err
+}
+
+// build puts the parts together. It cannot fail.
+func (d *daemon) build() {
+	d.allow.set(d.config.AllowFrom)
+	d.table = locks.New(tableLimits(d.config.Limits))
+	d.server = server.New(server.Options{Table: d.table, Settings: d.settings(), Log: d.log})
+	if d.http == nil {
+		return
+	}
+	info := buildVersion()
+	d.admin = admin.New(admin.Options{
+		Gatherer: metrics.NewRegistry(metrics.Options{
+			Stats: d.server.Stats, Reloads: &d.reloads,
+			Version: info.Version, Commit: info.Commit, GoVersion: info.GoVersion,
+		}),
+		Ready:     func() bool { return !d.server.Closing() },
+		Status:    d.status,
+		Pprof:     d.config.HTTPPprof,
+		Allow:     d.allow.contains,
+		Refused:   d.server.CountRefused,
+		WebConfig: d.config.HTTPWebConfig,
+		Log:       d.log,
+	})
+}
+
+// run serves until a signal ends it, and closes.
+func (d *daemon) run() {
+	background, stopBackground := context.WithCancel(context.Background())
+	for _, l := range d.listeners {
+		d.serving.Go(func() { d.server.Serve(l) })
+	}
+	if d.admin != nil {
+		d.serving.Go(func() {
+			if err := d.admin.Serve(d.http); err != nil {
+				d.log.Error("http endpoint ended", "error", err)
+			}
+		})
+	}
+	d.serving.Go(func() { d.watchdog(background) })
+	d.serving.Go(func() { d.showStatus(background) })
+	d.log.Info("lockd serves", "addresses", d.addresses(), "version", buildVersion().Version, "pid", os.Getpid())
+	d.notify(d.notifier.Ready(d.summary()))
+	for sig := range d.signals {
+		if sig == syscall.SIGHUP {
+			d.reload()
+			continue
+		}
+		d.close(sig)
+		break
+	}
+	stopBackground()
+	d.stop()
+}
+
+// close ends the server in the way that sig asks for: it waits for clients to
+// leave until the grace is over or a second signal comes.
+func (d *daemon) close(sig os.Signal) {
+	grace := d.config.Shutdown.Grace
+	d.log.Info("closing", "signal", sig.String(), "grace", grace.String(), "connections", d.server.Stats().Connections())
+	d.notify(d.notifier.Stopping("closing: " + d.summary()))
+	d.notify(d.notifier.ExtendTimeout(stopPatience))
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	if !grace.Forever() {
+		ctx, cancel = context.WithTimeout(ctx, grace.Duration())
+		defer cancel()
+	}
+	closed := make(chan error, 1)
+	go func() { closed <- d.server.Close(ctx) }()
+	patience := time.NewTicker(stopPatience / 2)
+	defer patience.Stop()
+	for {
+		select {
+		case err := <-closed:
+			d.logClosed(err)
+			return
+		case sig := <-d.signals:
+			if sig != syscall.SIGHUP {
+				d.log.Info("second signal, disconnecting clients", "signal", sig.String())
+				cancel()
+			}
+		case <-patience.C:
+			d.notify(d.notifier.ExtendTimeout(stopPatience))
+		}
+	}
+}
+
+// stopPatience is what the service manager is asked for, again and again, while
+// clients may stay.
+const stopPatience = 20 * time.Second
+
+func (d *daemon) logClosed(err error) {
+	if err == nil {
+		d.log.Info("closed, all clients have left")
+		return
+	}
+	d.log.Info("closed, the clients that were left are disconnected")
+}
+
+// httpPatience is how long HTTP requests under way may take at the end.
+const httpPatience = 500 * time.Millisecond
+
+// stop ends what start has opened, in the reverse order, and waits for it.
+func (d *daemon) stop() {
+	if d.server != nil {
+		d.server.Destroy()
+	}
+	for _, l := range d.listeners {
+		l.Close()
+	}
+	if d.admin != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), httpPatience)
+		defer cancel()
+		if err := d.admin.Shutdown(ctx); err != nil {
+			d.log.Debug("http requests cut off", "error", err)
+		}
+	}
+	if d.http != nil {
+		d.http.Close()
+	}
+	d.serving.Wait()
+	if err := d.pidFile.remove(); err != nil {
+		d.log.Warn("pid file not removed", "error", err)
+	}
+}
+
+func (d *daemon) watchdog(ctx context.Context) {
+	interval, err := systemd.WatchdogInterval()
+	if err != nil {
+		d.log.Warn("no watchdog", "error", err)
+	}
+	d.notifier.RunWatchdog(ctx, interval, func(context.Context) error { return d.server.Probe() }, d.log)
+}
+
+// statusPause is how often the service manager's status line is brought up to
+// date.
+const statusPause = 5 * time.Second
+
+func (d *daemon) showStatus(ctx context.Context) {
+	ticker := time.NewTicker(statusPause)
+	defer ticker.Stop()
+	shown := ""
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		if now := d.summary(); now != shown && !d.server.Closing() {
+			shown = now
+			d.notify(d.notifier.Status(now))
+		}
+	}
+}
+
+// summary is the state in a line.
+func (d *daemon) summary() string {
+	stats := d.server.Stats()
+	return fmt.Sprintf("%d connections, %d locks, %d shared locks",
+		stats.Connections(), stats.Locks.Exclusive.Locks, stats.Locks.Shared.Locks)
+}
+
+func (d *daemon) notify(err error) {
+	if err != nil {
+		d.log.Warn("service manager not told", "error", err)
+	}
+}
+
+func (d *daemon) addresses() []string {
+	var addresses []string
+	for _, l := range d.listeners {
+		addresses = append(addresses, l.String())
+	}
+	if d.http != nil {
+		addresses = append(addresses, d.httpURL())
+	}
+	return addresses
+}
+
+// status is what the status page shows.
+func (d *daemon) status() admin.Status {
+	info, stats := buildVersion(), d.server.Stats()
+	s := admin.Status{
+		Version: info.Version, Commit: info.Commit, GoVersion: info.GoVersion,
+		Uptime:    time.Since(d.started),
+		Addresses: d.addresses(),
+		Modes: []admin.Mode{
+			mode("exclusive", stats.Locks.Exclusive),
+			mode("shared", stats.Locks.Shared),
+		},
+		TableBytes:      stats.Locks.Bytes,
+		Commands:        counts(stats.Commands),
+		InvalidCommands: stats.InvalidCommands,
+		Refused:         counts(stats.Refused),
+		Limited:         counts(stats.Limited),
+	}
+	for _, t := range stats.Transports {
+		s.Transports = append(s.Transports, admin.Transport(t))
+	}
+	return s
+}
+
+func mode(name string, s locks.ModeStats) admin.Mode {
+	return admin.Mode{Name: name, Locks: s.Locks, Holders: s.Holders, Orphans: s.Orphans}
+}
+
+func counts(from []server.Count) []admin.Count {
+	to := make([]admin.Count, len(from))
+	for i, c := range from {
+		to[i] = admin.Count(c)
+	}
+	return to
+}
