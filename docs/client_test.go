@@ -1,0 +1,230 @@
+package docs_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"lockd/embedded"
+)
+
+// patience is how long a test waits for what must happen.
+const patience = 20 * time.Second
+
+// A service is a server on every transport.
+type service struct {
+	addresses map[string]string // by transport: tcp, unix, ws
+	unixPeers int
+}
+
+func start(t *testing.T, o embedded.Options) *service {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "lockd") // short, as a socket's path must be
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	o.Addresses = []string{"tcp://127.0.0.1:0", "unix://" + filepath.Join(dir, "s"), "ws://127.0.0.1:0"}
+	srv, err := embedded.Listen(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(srv.Destroy)
+	s := &service{addresses: make(map[string]string)}
+	for _, url := range srv.Addrs() {
+		transport, address, _ := strings.Cut(url, "://")
+		s.addresses[transport] = address
+	}
+	return s
+}
+
+// A client is a connection in a dialogue.
+type client struct {
+	t    *testing.T
+	at   string // where in the document the dialogue is
+	addr string // as the server shows it
+	conn net.Conn
+	ws   *websocket.Conn // nil but for WebSockets
+	in   io.Reader
+}
+
+func (s *service) connect(t *testing.T, transport string) *client {
+	t.Helper()
+	c := &client{t: t}
+	if transport == "ws" {
+		c.upgrade(s.addresses["ws"])
+		return c
+	}
+	conn, err := net.Dial(transport, s.addresses[transport])
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	c.conn, c.in, c.addr = conn, conn, conn.LocalAddr().String()
+	if transport == "unix" {
+		s.unixPeers++
+		c.addr = "unix:" + strconv.Itoa(s.unixPeers)
+	}
+	return c
+}
+
+func (c *client) upgrade(address string) {
+	c.t.Helper()
+	transport := &http.Transport{DisableKeepAlives: true}
+	transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		var dialer net.Dialer
+		conn, err := dialer.DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		c.conn, c.addr = &lingering{Conn: conn}, conn.LocalAddr().String()
+		return c.conn, nil
+	}
+	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
+	defer cancel()
+	ws, _, err := websocket.Dial(ctx, "ws://"+address+"/", &websocket.DialOptions{HTTPClient: &http.Client{Transport: transport}})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	ws.SetReadLimit(-1)
+	c.t.Cleanup(func() { ws.CloseNow() })
+	c.ws, c.in = ws, &stream{ws: ws}
+}
+
+// A lingering is a connection whose Close waits for the server's. The library
+// closes when its close frame is answered: the locks are free by then, but the
+// connection is still counted.
+type lingering struct {
+	net.Conn
+	once sync.Once
+	err  error
+}
+
+// Close implements net.Conn.
+func (l *lingering) Close() error {
+	l.once.Do(func() {
+		l.SetReadDeadline(time.Now().Add(patience))
+		err := l.Conn.(*net.TCPConn).CloseWrite()
+		_, rest := io.Copy(io.Discard, l.Conn)
+		l.err = errors.Join(err, rest, l.Conn.Close())
+	})
+	return l.err
+}
+
+// A stream is the messages of a WebSocket one behind the other.
+type stream struct {
+	ws   *websocket.Conn
+	rest []byte
+}
+
+// Read implements io.Reader.
+func (s *stream) Read(p []byte) (int, error) {
+	for len(s.rest) == 0 {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		_, message, err := s.ws.Read(ctx)
+		cancel()
+		if websocket.CloseStatus(err) == websocket.StatusNormalClosure {
+			err = io.EOF
+		}
+		if err != nil {
+			return 0, err
+		}
+		s.rest = message
+	}
+	n := copy(p, s.rest)
+	s.rest = s.rest[n:]
+	return n, nil
+}
+
+// send sends bytes, over WebSocket as one message.
+func (c *client) send(text string) {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
+	defer cancel()
+	var err error
+	switch {
+	case c.ws == nil:
+		c.conn.SetWriteDeadline(time.Now().Add(patience))
+		_, err = io.WriteString(c.conn, text)
+	case kindOf(text) == "text":
+		err = c.ws.Write(ctx, websocket.MessageText, []byte(text))
+	default:
+		err = c.ws.Write(ctx, websocket.MessageBinary, []byte(text))
+	}
+	if err != nil {
+		c.t.Fatalf("%s: send: %v", c.at, err)
+	}
+}
+
+// want wants exactly these bytes next.
+func (c *client) want(text string) {
+	c.t.Helper()
+	if c.ws == nil {
+		c.conn.SetReadDeadline(time.Now().Add(patience))
+	}
+	got := make([]byte, len(text))
+	n, err := io.ReadFull(c.in, got)
+	if err != nil || string(got) != text {
+		c.t.Fatalf("%s got %q, %v; want %q", c.at, got[:n], err, text)
+	}
+}
+
+// wantMessage wants exactly this message next, text or binary as documented.
+func (c *client) wantMessage(text string) {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
+	defer cancel()
+	kind, message, err := c.ws.Read(ctx)
+	if err != nil || string(message) != text {
+		c.t.Fatalf("%s got message %q, %v; want %q", c.at, message, err, text)
+	}
+	if want := kindOf(text); (kind == websocket.MessageText) != (want == "text") {
+		c.t.Errorf("%s: message %q has the wrong kind; want %s", c.at, text, want)
+	}
+}
+
+// endSide closes the sending side.
+func (c *client) endSide() {
+	c.t.Helper()
+	var err error
+	half, ok := c.conn.(interface{ CloseWrite() error })
+	switch {
+	case c.ws != nil:
+		// The library sends a close frame and waits for the answer.
+		err = c.ws.Close(websocket.StatusNormalClosure, "")
+		c.in = bytes.NewReader(nil)
+	case ok:
+		err = half.CloseWrite()
+	default:
+		err = errors.ErrUnsupported
+	}
+	if err != nil {
+		c.t.Fatalf("%s closes: %v", c.at, err)
+	}
+}
+
+// wantEnd wants the stream to end with nothing before.
+func (c *client) wantEnd() {
+	c.t.Helper()
+	if c.ws == nil {
+		c.conn.SetReadDeadline(time.Now().Add(patience))
+	}
+	if rest, err := io.ReadAll(c.in); err != nil || len(rest) > 0 {
+		c.t.Fatalf("%s got %q, %v; want the end", c.at, rest, err)
+	}
+	if err := c.conn.Close(); err != nil {
+		c.t.Errorf("%s closes: %v", c.at, err)
+	}
+}

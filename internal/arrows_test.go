@@ -1,0 +1,169 @@
+// Package internal_test holds the arrows between the packages, which
+// docs/architecture.md draws.
+package internal_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"maps"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// mayImport has every package of the module and what of the module it may
+// import directly. Tests may import more.
+func mayImport() map[string][]string {
+	return map[string][]string{
+		"lockd/internal/protocol": {},
+		"lockd/internal/locks":    {},
+		"lockd/internal/server":   {"lockd/internal/locks", "lockd/internal/protocol"},
+		"lockd/internal/metrics":  {"lockd/internal/locks", "lockd/internal/server"},
+		"lockd/internal/admin":    {},
+		"lockd/internal/config":   {},
+		"lockd/internal/systemd":  {},
+		"lockd/configs":           {},
+		"lockd/embedded":          {"lockd/internal/locks", "lockd/internal/server"},
+		"lockd/client":            {"lockd/internal/protocol"},
+		"lockd/client/websocket":  {"lockd/client"},
+		"lockd/cmd/lockd": {
+			"lockd/client", "lockd/client/websocket", "lockd/configs", "lockd/internal/admin", "lockd/internal/config", "lockd/internal/locks",
+			"lockd/internal/metrics", "lockd/internal/protocol", "lockd/internal/server", "lockd/internal/systemd",
+		},
+
+		// What any implementation of the table must pass; only tests import it.
+		"lockd/internal/locks/lockstest": {"lockd/internal/locks"},
+	}
+}
+
+// keptTo has the modules that not everybody may import directly, and who may.
+func keptTo() map[string][]string {
+	return map[string][]string{
+		"github.com/prometheus/":        {"lockd/internal/metrics", "lockd/internal/admin"},
+		"github.com/spf13/viper":        {"lockd/internal/config"},
+		"github.com/spf13/cobra":        {"lockd/cmd/lockd"},
+		"github.com/coreos/go-systemd/": {"lockd/internal/systemd"},
+		"github.com/coder/websocket":    {"lockd/internal/server", "lockd/client/websocket"},
+		"github.com/lmittmann/tint":     {"lockd/cmd/lockd"},
+		"github.com/KimMachineGun/":     {"lockd/cmd/lockd"},
+		"go.yaml.in/":                   {"lockd/internal/config"},
+	}
+}
+
+// A listed is a package as go list tells of it.
+type listed struct {
+	ImportPath string
+	GoFiles    []string
+	Imports    []string // direct ones, without those of tests
+	Deps       []string // indirect ones too
+	Standard   bool
+}
+
+func list(t *testing.T, args ...string) map[string]listed {
+	t.Helper()
+	cmd := exec.Command("go", append([]string{"list", "-test=false", "-json=ImportPath,GoFiles,Imports,Deps,Standard"}, args...)...)
+	cmd.Dir = ".."
+	out, err := cmd.Output()
+	if err != nil {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			t.Fatalf("go list: %v\n%s", err, exit.Stderr)
+		}
+		t.Fatal(err)
+	}
+	packages := make(map[string]listed)
+	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p listed
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			return packages
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		packages[p.ImportPath] = p
+	}
+}
+
+// onlyTests tells a package that has no code but tests, or a document: it may
+// import what it likes.
+func (p listed) onlyTests() bool {
+	return len(p.GoFiles) == 0 || strings.HasPrefix(p.ImportPath, "lockd/test/")
+}
+
+func TestPackagesImportNoOtherOfOursThanTheyMay(t *testing.T) {
+	may := mayImport()
+	packages := list(t, "./...")
+	for path, p := range packages {
+		allowed, known := may[path]
+		if !known && !p.onlyTests() {
+			t.Errorf("%s is new: add it here and to docs/architecture.md", path)
+			continue
+		}
+		for _, i := range p.Imports {
+			if strings.HasPrefix(i, "lockd/") && !slices.Contains(allowed, i) {
+				t.Errorf("%s imports %s", path, i)
+			}
+		}
+	}
+	for path := range may {
+		if _, there := packages[path]; !there {
+			t.Errorf("%s is gone: take it out here and in docs/architecture.md", path)
+		}
+	}
+}
+
+func TestModulesAreImportedOnlyWhereTheyBelong(t *testing.T) {
+	used := make(map[string]bool)
+	for path, p := range list(t, "./...") {
+		for _, i := range p.Imports {
+			for module, who := range keptTo() {
+				if !strings.HasPrefix(i, module) {
+					continue
+				}
+				used[module] = true
+				if !slices.Contains(who, path) {
+					t.Errorf("%s imports %s, which is for %v", path, i, who)
+				}
+			}
+		}
+	}
+	for module := range maps.Keys(keptTo()) {
+		if !used[module] {
+			t.Errorf("nobody imports %s: take it out here", module)
+		}
+	}
+}
+
+func TestLocksAndProtocolNeedTheStandardLibraryOnly(t *testing.T) {
+	for path, p := range list(t, "-deps", "./internal/locks", "./internal/protocol") {
+		if !p.Standard && path != "lockd/internal/locks" && path != "lockd/internal/protocol" {
+			t.Errorf("locks or protocol need %s", path)
+		}
+	}
+}
+
+// They neither log, nor do I/O, nor read a configuration.
+func TestLocksAndProtocolDoNoIO(t *testing.T) {
+	for path, p := range list(t, "./internal/locks", "./internal/protocol") {
+		for _, i := range p.Imports {
+			for _, no := range []string{"io", "net", "os", "log", "time", "context"} {
+				if i == no || strings.HasPrefix(i, no+"/") {
+					t.Errorf("%s imports %s", path, i)
+				}
+			}
+		}
+	}
+}
+
+// Who imports the client pays for what it needs, and no more.
+func TestClientNeedsNoServerAndNoDependency(t *testing.T) {
+	for path, p := range list(t, "-deps", "./client") {
+		if !p.Standard && path != "lockd/client" && path != "lockd/internal/protocol" {
+			t.Errorf("the client needs %s", path)
+		}
+		if path == "net/http" {
+			t.Error("the client brings an HTTP client along")
+		}
+	}
+}
