@@ -1,0 +1,107 @@
+package bench
+
+import (
+	"fmt"
+	"net"
+	"testing"
+	"time"
+)
+
+const (
+	rounds    = 7
+	roundTime = 400 * time.Millisecond
+)
+
+// BenchmarkThroughput gives requests per second beside those of the echo server,
+// and their ratio: the median of rounds in which the two took turns.
+func BenchmarkThroughput(b *testing.B) {
+	lockd, echo := startLockd(b), startEcho(b)
+	for _, l := range loads {
+		for _, depth := range []int{1, 16} {
+			for _, connections := range []int{1, 50, 1000} {
+				b.Run(fmt.Sprintf("%s/connections=%d/depth=%d", l.name, connections, depth), func(b *testing.B) {
+					var ours, theirs, ratios []float64
+					for range b.N * rounds {
+						a := throughput(b, lockd.address, l, connections, depth, roundTime)
+						e := throughput(b, echo.address, l, connections, depth, roundTime)
+						ours, theirs, ratios = append(ours, a), append(theirs, e), append(ratios, a/e)
+					}
+					b.ReportMetric(0, "ns/op")
+					b.ReportMetric(median(ours), "req/s")
+					b.ReportMetric(median(theirs), "echo-req/s")
+					b.ReportMetric(median(ratios), "x-echo")
+				})
+			}
+		}
+	}
+}
+
+// BenchmarkIdleConnection gives the resident memory of a connection that waits,
+// fresh and after it was used.
+func BenchmarkIdleConnection(b *testing.B) {
+	for _, server := range []struct {
+		name  string
+		start func(*testing.B) process
+	}{{"lockd", startLockd}, {"echo", startEcho}} {
+		b.Run(server.name, func(b *testing.B) {
+			const connections = 9000 // twice as many descriptors must fit the usual limit
+			for range b.N {
+				p := server.start(b)
+				before := p.residentBytes(b)
+				workers := make([]*worker, connections)
+				for i := range workers {
+					workers[i] = dial(b, p.address, loads[0].requests(i), 2)
+					defer workers[i].conn.Close()
+				}
+				fresh := p.residentBytes(b)
+				for _, w := range workers {
+					if _, err := w.turn(); err != nil {
+						b.Fatal(err)
+					}
+				}
+				used := p.residentBytes(b)
+				b.ReportMetric(0, "ns/op")
+				b.ReportMetric((fresh-before)/connections, "B/fresh")
+				b.ReportMetric((used-before)/connections, "B/used")
+			}
+		})
+	}
+}
+
+// BenchmarkHeldLocks shows that q, i and g with r take no longer when many locks
+// are held, and what a held lock costs in memory.
+func BenchmarkHeldLocks(b *testing.B) {
+	for _, held := range []int{0, 100_000, 1_000_000} {
+		b.Run(fmt.Sprintf("held=%d", held), func(b *testing.B) {
+			for range b.N {
+				p := startLockd(b)
+				before := p.residentBytes(b)
+				defer hold(b, p.address, held).Close()
+				b.ReportMetric(0, "ns/op")
+				if held > 0 {
+					b.ReportMetric((p.residentBytes(b)-before)/float64(held), "B/lock")
+				}
+				b.ReportMetric(latency(b, dial(b, p.address, []string{"q\n"}, 1), "shared_orphans"), "q-µs")
+				b.ReportMetric(latency(b, dial(b, p.address, []string{"i held:0000007\n"}, 1), ""), "i-µs")
+				b.ReportMetric(latency(b, dial(b, p.address, []string{"g x\nr x\n"}, 1), "1 Lock Release"), "g+r-µs")
+			}
+		})
+	}
+}
+
+// hold takes n locks on one connection.
+func hold(b *testing.B, address string, n int) net.Conn {
+	b.Helper()
+	const depth = 1000
+	w := dial(b, address, []string{"i x\n"}, 1)
+	for i := 0; i < n; i += depth {
+		var batch []byte
+		for j := range depth {
+			batch = fmt.Appendf(batch, "g held:%07d\n", i+j)
+		}
+		if err := w.exchange(batch, depth); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return w.conn
+}

@@ -1,0 +1,150 @@
+package bench
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// echoVariable makes this binary an echo server.
+const echoVariable = "LOCKD_BENCH_ECHO"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(echoVariable) != "" {
+		echo()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// echoReply is as long as the reply to the benchmark's g.
+const echoReply = "1 Lock Get Success: bench:000000\n"
+
+// echo answers every line with a line, one goroutine for each connection,
+// flushed when no more input is waiting. It ends with its standard input.
+func echo() {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(l.Addr())
+	go func() {
+		io.Copy(io.Discard, os.Stdin)
+		os.Exit(0)
+	}()
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			panic(err)
+		}
+		go echoOne(c)
+	}
+}
+
+func echoOne(c net.Conn) {
+	defer c.Close()
+	r, w := bufio.NewReaderSize(c, 4096), bufio.NewWriterSize(c, 4096)
+	for {
+		if _, err := r.ReadSlice('\n'); err != nil {
+			return
+		}
+		w.WriteString(echoReply)
+		if r.Buffered() == 0 && w.Flush() != nil {
+			return
+		}
+	}
+}
+
+// A process is a server under measurement.
+type process struct {
+	address string
+	pid     int
+}
+
+func startEcho(b *testing.B) process {
+	b.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		b.Fatal(err)
+	}
+	cmd := exec.Command(exe)
+	cmd.Env = append(os.Environ(), echoVariable+"=1")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	line := startAndRead(b, cmd, out)
+	return process{line, cmd.Process.Pid}
+}
+
+// startLockd builds and starts the server, by default configuration but for the
+// addresses.
+func startLockd(b *testing.B) process {
+	b.Helper()
+	binary := filepath.Join(b.TempDir(), "lockd")
+	if out, err := exec.Command("go", "build", "-o", binary, "lockd/cmd/lockd").CombinedOutput(); err != nil {
+		b.Fatalf("build lockd: %v\n%s", err, out)
+	}
+	cmd := exec.Command(binary, "--listen", "tcp://127.0.0.1:0", "--http", "", "--log-format", "text")
+	log, err := cmd.StderrPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	line := startAndRead(b, cmd, log)
+	_, after, _ := strings.Cut(line, "tcp://")
+	address, _, ok := strings.Cut(after, "]")
+	if !ok {
+		b.Fatalf("no address in the start line: %s", line)
+	}
+	return process{address, cmd.Process.Pid}
+}
+
+// startAndRead starts a server that ends with the benchmark, and returns the
+// first line it prints.
+func startAndRead(b *testing.B, cmd *exec.Cmd, out io.Reader) string {
+	b.Helper()
+	stdin, err := cmd.StdinPipe() // so that an echo server never outlives this process
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		stdin.Close()
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		b.Fatalf("%s: %v", cmd.Path, err)
+	}
+	return strings.TrimSpace(line)
+}
+
+// residentBytes is the memory a process has now.
+func (p process) residentBytes(b *testing.B) float64 {
+	b.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.pid))
+	if err != nil {
+		b.Skip("needs /proc: ", err)
+	}
+	for line := range strings.Lines(string(status)) {
+		if fields := strings.Fields(line); fields[0] == "VmRSS:" {
+			kilobytes, err := strconv.Atoi(fields[1])
+			if err != nil {
+				b.Fatal(err)
+			}
+			return float64(kilobytes) * 1024
+		}
+	}
+	b.Fatal("no VmRSS")
+	return 0
+}

@@ -1,0 +1,100 @@
+#!/bin/bash
+# Everything that can be tested here, as `make test` runs it.
+#
+# As root on Debian it installs the packages in test/packages.txt and sets
+# LOCKD_TEST_FULL=1: a test that lacks something then fails. Elsewhere such
+# tests are skipped, and what was left out is said at the end; with CI=true that
+# is a failure.
+#
+# TEST_TIMEOUT   for one package's tests (default 15m)
+# TEST_FLAGS     more flags for go test, such as -v or -run
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit
+
+failed=()
+left_out=()
+
+# step NAME CMD...: runs CMD, notes whether it failed, and goes on
+step() {
+  local name=$1
+  shift
+  printf '\n== %s\n' "$name"
+  "$@" || failed+=("$name")
+}
+
+wanted_packages() { sed 's/#.*//' test/packages.txt; }
+
+missing_packages() {
+  local p
+  for p in $(wanted_packages); do
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null)" = installed ] || echo "$p"
+  done
+}
+
+# install_packages installs what is missing and starts no service of it.
+install_packages() {
+  local missing policy=/usr/sbin/policy-rc.d ours='' status=0
+  missing=$(missing_packages)
+  [ -n "$missing" ] || { echo "all there"; return; }
+  if [ ! -e $policy ]; then
+    printf '#!/bin/sh\nexit 101\n' >$policy
+    chmod 755 $policy
+    ours=yes
+    trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+  fi
+  # shellcheck disable=SC2086 # a list
+  DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get update -q &&
+    DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -q -y --no-install-recommends $missing || status=$?
+  if [ "$ours" ]; then
+    rm -f $policy
+    trap - EXIT
+  fi
+  return $status
+}
+
+formatted() {
+  local files
+  files=$(go tool -modfile=tools/go.mod gofumpt -l .) || return
+  [ -z "$files" ] || { echo "not as gofumpt writes it:" "$files"; return 1; }
+}
+
+prepare() {
+  if [ "$(id -u)" = 0 ] && [ -e /etc/debian_version ] && command -v apt-get >/dev/null; then
+    step "packages" install_packages
+    if [ ${#failed[@]} = 0 ]; then export LOCKD_TEST_FULL=1; fi
+  fi
+  if [ "${LOCKD_TEST_FULL:-}" != 1 ]; then
+    unset LOCKD_TEST_FULL
+    left_out+=("tests that need root, systemd or the tools in test/packages.txt: run \`make test\` as root on Debian")
+  fi
+  race=-race
+  if ! command -v "$(go env CC)" >/dev/null; then
+    race=
+    left_out+=("the race detector: install gcc and libc6-dev")
+  fi
+}
+
+summary() {
+  local bar
+  bar=$(printf '=%.0s' $(seq 72))
+  printf '\n%s\n' "$bar"
+  if [ ${#left_out[@]} -gt 0 ]; then
+    echo "NOT EVERYTHING WAS TESTED. Left out:"
+    printf '  - %s\n' "${left_out[@]}"
+    if [ "${CI:-}" = true ]; then failed+=("left out, which CI may not"); fi
+  fi
+  if [ ${#failed[@]} -gt 0 ]; then
+    echo "FAILED:"
+    printf '  - %s\n' "${failed[@]}"
+    exit 1
+  fi
+  echo "PASSED: packages, formatting, vet, staticcheck, go test $race"
+}
+
+prepare
+step "gofumpt" formatted
+step "go vet" go vet ./...
+step "staticcheck" go tool -modfile=tools/go.mod staticcheck ./...
+# shellcheck disable=SC2086 # lists
+step "go test" go test $race -count=1 -timeout "${TEST_TIMEOUT:-15m}" ${TEST_FLAGS:-} ./...
+summary
