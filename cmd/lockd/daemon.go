@@ -209,6 +209,7 @@ func (d *daemon) run() {
 // leave until the grace is over or a second signal comes.
 func (d *daemon) close(sig os.Signal) {
 	grace := d.config.Shutdown.Grace
+	d.server.StopListening()
 	d.log.Info("closing", "signal", sig.String(), "grace", grace.String(), "connections", d.server.Stats().Connections())
 	d.notify(d.notifier.Stopping("closing: " + d.summary()))
 	d.notify(d.notifier.ExtendTimeout(stopPatience))

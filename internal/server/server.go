@@ -135,7 +135,7 @@ func (s *Server) Serve(l *Listener) error {
 // Close stops listening and serves the clients there are until the last of them
 // has left. If ctx ends before, it does as Destroy does and returns ctx's error.
 func (s *Server) Close(ctx context.Context) error {
-	s.stopListening()
+	s.StopListening()
 	select {
 	case <-s.empty:
 		return nil
@@ -154,7 +154,7 @@ func (s *Server) Close(ctx context.Context) error {
 // locks are free and their connections closed. It may be called at any time, and
 // again.
 func (s *Server) Destroy() {
-	s.stopListening()
+	s.StopListening()
 	s.mu.Lock()
 	s.destroyed = true
 	for c := range s.conns {
@@ -172,7 +172,8 @@ func (s *Server) Closing() bool {
 	return s.closing
 }
 
-func (s *Server) stopListening() {
+// StopListening lets no new clients in. Close and Destroy begin with it.
+func (s *Server) StopListening() {
 	// Not under mu: a Close waits for an accept under way, which may want it.
 	for _, l := range s.beginClosing() {
 		l.Close()

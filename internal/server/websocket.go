@@ -44,7 +44,7 @@ func (s *Server) serveWebSocket(l *Listener) error {
 	close(from.closed)
 	serving.Wait()
 	// Not h.Close: it closes connections under a mutex that one which is being
-	// upgraded needs to go on. stopListening has interrupted them instead.
+	// upgraded needs to go on. StopListening has interrupted them instead.
 	from.upgrading.Wait()
 	return err
 }
@@ -74,7 +74,7 @@ func (l *upgradeListener) Accept() (net.Conn, error) {
 func (l *upgradeListener) Addr() net.Addr { return socketAddr(l.address) }
 
 // beginUpgrade hands a client that has not sent its request yet to the HTTP
-// server, and takes it into the care of stopListening.
+// server, and takes it into the care of StopListening.
 func (s *Server) beginUpgrade(from *upgradeListener, sock *socket) {
 	u := &upgradeSocket{socket: sock, from: from, srv: s, lost: make(chan struct{}), free: make(chan struct{})}
 	from.upgrading.Add(1)

@@ -68,24 +68,47 @@ func BenchmarkIdleConnection(b *testing.B) {
 	}
 }
 
-// BenchmarkHeldLocks shows that q, i and g with r take no longer when many locks
-// are held, and what a held lock costs in memory.
+// BenchmarkHeldLocks gives the time of q, i and of g with r, on a connection that
+// is alone, when many locks are held, beside the time where none is; and what a
+// held lock takes of memory.
 func BenchmarkHeldLocks(b *testing.B) {
-	for _, held := range []int{0, 100_000, 1_000_000} {
-		b.Run(fmt.Sprintf("held=%d", held), func(b *testing.B) {
-			for range b.N {
-				p := startLockd(b)
-				before := p.residentBytes(b)
-				defer hold(b, p.address, held).Close()
-				b.ReportMetric(0, "ns/op")
-				if held > 0 {
-					b.ReportMetric((p.residentBytes(b)-before)/float64(held), "B/lock")
-				}
-				b.ReportMetric(latency(b, dial(b, p.address, []string{"q\n"}, 1), "shared_orphans"), "q-µs")
-				b.ReportMetric(latency(b, dial(b, p.address, []string{"i held:0000007\n"}, 1), ""), "i-µs")
-				b.ReportMetric(latency(b, dial(b, p.address, []string{"g x\nr x\n"}, 1), "1 Lock Release"), "g+r-µs")
+	numbers := []int{0, 100_000, 1_000_000}
+	questions := []struct{ name, ask, end string }{
+		{"q", "q\n", "shared_orphans"},
+		{"i", "i held:0000007\n", ""},
+		{"g+r", "g x\nr x\n", "1 Lock Release"},
+	}
+	servers := make([]process, len(numbers))
+	perLock := make([]float64, len(numbers))
+	for i, n := range numbers {
+		servers[i] = startLockd(b)
+		before := servers[i].residentBytes(b)
+		defer hold(b, servers[i].address, n).Close()
+		perLock[i] = (servers[i].residentBytes(b) - before) / float64(max(n, 1))
+	}
+	for _, q := range questions {
+		times := make([][]float64, len(numbers))
+		for range rounds {
+			for i, s := range servers {
+				w := dial(b, s.address, []string{q.ask}, 1)
+				times[i] = append(times[i], latency(b, w, q.end))
+				w.conn.Close()
 			}
-		})
+		}
+		for i, n := range numbers {
+			b.Run(fmt.Sprintf("%s/held=%d", q.name, n), func(b *testing.B) {
+				var ratios []float64
+				for r := range rounds {
+					ratios = append(ratios, times[i][r]/times[0][r])
+				}
+				b.ReportMetric(0, "ns/op")
+				b.ReportMetric(median(times[i]), "µs")
+				b.ReportMetric(median(ratios), "x-empty")
+				if n > 0 {
+					b.ReportMetric(perLock[i], "B/lock")
+				}
+			})
+		}
 	}
 }
 
