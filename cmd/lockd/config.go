@@ -1,12 +1,17 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"lockd/configs"
 	"lockd/internal/config"
+	"lockd/internal/server"
 )
 
 func newConfigCmd(env environment) *cobra.Command {
@@ -69,4 +74,36 @@ func newLoadCmd(env environment, name, short string, do func(*config.Loaded) err
 	}
 	bindConfig(cmd.Flags(), &path)
 	return cmd
+}
+
+func bindConfig(flags *pflag.FlagSet, path *string) {
+	flags.StringVar(path, "config", "", "configuration `FILE` (default $LOCKD_CONFIG, else "+config.DefaultPath+" if it exists)")
+}
+
+func configOptions(path string, env environment) config.Options {
+	return config.Options{
+		Path:      path,
+		LookupEnv: env.lookupEnv,
+		CheckAddress: func(text string) error {
+			_, err := server.ParseAddress(text)
+			return err
+		},
+	}
+}
+
+// loadConfig is config.Load with the exit code of a wrong configuration.
+func loadConfig(o config.Options) (*config.Loaded, error) {
+	loaded, err := config.Load(o)
+	if err == nil {
+		return loaded, nil
+	}
+	hint := "" // flags and variables that are wrong say themselves what would be right
+	var path *fs.PathError
+	switch {
+	case errors.As(err, &path):
+		hint = "--config and LOCKD_CONFIG name the file"
+	case strings.Contains(err.Error(), ".yaml:"):
+		hint = "the keys and their defaults: lockd config default"
+	}
+	return nil, &exitError{err: err, code: exitUsage, hint: hint}
 }

@@ -7,7 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -68,8 +68,6 @@ func writeLocked(path string) (*os.File, error) {
 	return f, nil
 }
 
-var pidContent = regexp.MustCompile(`^\s*\d*\s*$`)
-
 // maxPIDContent is far above any process id and what may stand around it.
 const maxPIDContent = 32
 
@@ -97,11 +95,12 @@ func removeDead(path string) error {
 	if err != nil {
 		return err
 	}
-	if len(content) > maxPIDContent || !pidContent.Match(content) {
+	pid := strings.TrimSpace(string(content))
+	if _, err := strconv.ParseUint(pid, 10, 32); len(content) > maxPIDContent || err != nil && pid != "" {
 		return fmt.Errorf("%s exists and holds no process id", path)
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return fmt.Errorf("%s belongs to process %s, which runs", path, strings.TrimSpace(string(content)))
+		return fmt.Errorf("%s belongs to process %s, which runs", path, pid)
 	}
 	// Locked now, so that of two who found it dead only one removes it; the other
 	// finds that path is another file by then.

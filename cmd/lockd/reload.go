@@ -26,7 +26,9 @@ func (d *daemon) reload() {
 	d.table.SetLimits(tableLimits(d.config.Limits))
 	d.server.Apply(d.settings())
 	d.logChanges(before)
-	d.switches.set(d.config.Log, d.logTo, d.env)
+	if d.config.Log != before.Log {
+		d.switches.set(d.config.Log, d.logTo, d.env)
+	}
 }
 
 // logChanges tells what has changed and what of it waits. It is the last that is

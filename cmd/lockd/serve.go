@@ -1,9 +1,7 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strings"
 
@@ -11,7 +9,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"lockd/internal/config"
-	"lockd/internal/server"
 )
 
 // serveFlags are the flags that set the configuration from the command line.
@@ -57,10 +54,6 @@ func (f *serveFlags) bind(flags *pflag.FlagSet) {
 	flags.StringVar(&f.shutdownGrace, "shutdown-grace", "", "how long a close waits for clients: `DURATION`, 0 or forever")
 }
 
-func bindConfig(flags *pflag.FlagSet, path *string) {
-	flags.StringVar(path, "config", "", "configuration `FILE` (default $LOCKD_CONFIG, else "+config.DefaultPath+" if it exists)")
-}
-
 // options turns the flags that were given into what config.Load takes.
 func (f *serveFlags) options(flags *pflag.FlagSet, env environment) config.Options {
 	o := configOptions(f.config, env)
@@ -88,38 +81,10 @@ func (f *serveFlags) options(flags *pflag.FlagSet, env environment) config.Optio
 	return o
 }
 
-func configOptions(path string, env environment) config.Options {
-	return config.Options{
-		Path:      path,
-		LookupEnv: env.lookupEnv,
-		CheckAddress: func(text string) error {
-			_, err := server.ParseAddress(text)
-			return err
-		},
-	}
-}
-
 // tcpAddress writes [HOST:]PORT as the URL that it is short for.
 func tcpAddress(text string) string {
 	if !strings.Contains(text, ":") {
 		text = ":" + text
 	}
 	return "tcp://" + text
-}
-
-// loadConfig is config.Load with the exit code of a wrong configuration.
-func loadConfig(o config.Options) (*config.Loaded, error) {
-	loaded, err := config.Load(o)
-	if err == nil {
-		return loaded, nil
-	}
-	hint := "" // flags and variables that are wrong say themselves what would be right
-	var path *fs.PathError
-	switch {
-	case errors.As(err, &path):
-		hint = "--config and LOCKD_CONFIG name the file"
-	case strings.Contains(err.Error(), ".yaml:"):
-		hint = "the keys and their defaults: lockd config default"
-	}
-	return nil, &exitError{err: err, code: exitUsage, hint: hint}
 }

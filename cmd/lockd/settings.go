@@ -34,13 +34,11 @@ func (d *daemon) settings() server.Settings {
 // metricsURL is what someone who asks the lock port for HTTP is told.
 func (d *daemon) metricsURL() string {
 	url := d.httpURL()
-	for _, everywhere := range []string{"//[::]:", "//0.0.0.0:"} {
-		if host, err := os.Hostname(); err == nil {
-			url = strings.Replace(url, everywhere, "//"+host+":", 1)
-		}
-	}
 	if url == "" {
 		return ""
+	}
+	if host, err := os.Hostname(); err == nil {
+		url = strings.NewReplacer("//[::]:", "//"+host+":", "//0.0.0.0:", "//"+host+":").Replace(url)
 	}
 	return url + "/metrics"
 }

@@ -50,7 +50,7 @@ type Options struct {
 	Allow func(netip.Addr) bool
 	// Refused is called for each connection that Allow refused, after it was
 	// closed; nil where nobody counts.
-	Refused func(netip.Addr)
+	Refused func()
 
 	// WebConfig is the path of a configuration file of the Prometheus exporter
 	// toolkit (TLS, basic authentication), read again at each request; "" for
@@ -193,7 +193,7 @@ func (s *Server) serve(hs *http.Server, l net.Listener) error {
 func (s *Server) refused(addr netip.Addr) {
 	s.log.Warn("http connection refused", "address", addr, "reason", "allow_from")
 	if s.opts.Refused != nil {
-		s.opts.Refused(addr)
+		s.opts.Refused()
 	}
 }
 

@@ -1,6 +1,9 @@
 package protocol
 
-import "bytes"
+import (
+	"bytes"
+	"fmt"
+)
 
 // IsHTTPRequest reports whether a connection's first line is an HTTP request
 // line, METHOD TARGET HTTP/1.x: then the peer is a web page's browser or a
@@ -34,4 +37,15 @@ func isMethod(word []byte) bool {
 		}
 	}
 	return len(word) > 0
+}
+
+// AppendHTTPAnswer appends what an HTTP client at a lock port is told: the way to
+// what it was probably looking for, where metricsURL says it.
+func AppendHTTPAnswer(dst []byte, metricsURL string) []byte {
+	body := "This is the lock port of lockd, which does not speak HTTP.\n"
+	if metricsURL != "" {
+		body += "Metrics, health and status are at " + metricsURL + "\n"
+	}
+	return fmt.Appendf(dst, "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"+
+		"Content-Length: %d\r\nConnection: close\r\n\r\n%s", len(body), body)
 }

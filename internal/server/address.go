@@ -10,6 +10,22 @@ import (
 	"strings"
 )
 
+// Transport is how a client is connected.
+type Transport uint8
+
+// The transports.
+const (
+	TCP Transport = iota
+	Unix
+	WebSocket
+	numTransports
+)
+
+var transportNames = [numTransports]string{"tcp", "unix", "websocket"}
+
+// String returns the transport's name as metrics and logs show it.
+func (t Transport) String() string { return transportNames[t] }
+
 // An Address is where a server listens.
 type Address struct {
 	Transport Transport

@@ -1,15 +1,28 @@
 package server
 
-import "sync"
+import (
+	"slices"
+	"sync"
+	"time"
+)
 
 // A budget bounds the memory of the listings under way. A listing that does not
-// fit waits its turn; one that is larger than the whole budget goes alone.
+// fit waits until others are done; one that is larger than the whole budget goes
+// alone. A client that takes its listing slowly may do so, but not while others
+// wait for theirs.
 type budget struct {
 	mu     sync.Mutex
 	freed  sync.Cond // on mu
 	limit  int64     // bytes; 0: no limit. Guarded by mu, as all below
 	used   int64
+	shares []*share // the oldest first
 	closed bool
+}
+
+// A share is the part of a budget that one listing has.
+type share struct {
+	bytes int64
+	evict func()
 }
 
 func newBudget() *budget {
@@ -25,25 +38,59 @@ func (b *budget) setLimit(limit int64) {
 	b.freed.Broadcast()
 }
 
-// acquire takes n bytes, waiting until there is room. It fails when the budget
-// is closed.
-func (b *budget) acquire(n int64) error {
+// acquire takes n bytes, waiting until there is room. After each patience of
+// waiting the oldest share is evicted: its evict, which must not block, has the
+// listing end soon. No patience means to wait however long it takes. Acquire
+// fails when the budget is closed.
+func (b *budget) acquire(n int64, patience time.Duration, evict func()) (*share, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for b.limit > 0 && b.used > 0 && b.used+n > b.limit && !b.closed {
+	if !b.fits(n) && patience > 0 {
+		defer b.evictEach(patience)()
+	}
+	for !b.fits(n) && !b.closed {
 		b.freed.Wait()
 	}
 	if b.closed {
-		return errInterrupted
+		return nil, errInterrupted
 	}
+	s := &share{n, evict}
 	b.used += n
-	return nil
+	b.shares = append(b.shares, s)
+	return s, nil
 }
 
-func (b *budget) release(n int64) {
+func (b *budget) fits(n int64) bool {
+	return b.limit == 0 || b.used == 0 || b.used+n <= b.limit
+}
+
+// evictEach evicts the oldest share again and again until stop is called, under
+// mu as evictEach itself.
+func (b *budget) evictEach(patience time.Duration) (stop func()) {
+	stopped := false
+	var timer *time.Timer
+	timer = time.AfterFunc(patience, func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if stopped {
+			return
+		}
+		if len(b.shares) > 0 {
+			b.shares[0].evict()
+		}
+		timer.Reset(patience)
+	})
+	return func() {
+		stopped = true
+		timer.Stop()
+	}
+}
+
+func (b *budget) release(s *share) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.used -= n
+	b.used -= s.bytes
+	b.shares = slices.DeleteFunc(b.shares, func(o *share) bool { return o == s })
 	b.freed.Broadcast()
 }
 

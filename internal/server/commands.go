@@ -76,19 +76,6 @@ func (c *conn) iam(name []byte) {
 	c.out = protocol.AppendOK(c.out)
 }
 
-func (c *conn) who(name []byte) {
-	if !c.settings.Registry || !c.settings.Dump {
-		c.out = protocol.AppendDisabled(c.out)
-		return
-	}
-	for _, s := range c.srv.registry.list() {
-		// Asked once: meanwhile another connection may take its name back.
-		if n := s.Name(); n != "" && (len(name) == 0 || n == string(name)) {
-			c.out = protocol.AppendClient(c.out, s.Addr(), n)
-		}
-	}
-}
-
 // shownName is what a session is called where the reply has HOLDER.
 func (c *conn) shownName(s *locks.Session) string {
 	if c.settings.Registry {
@@ -100,23 +87,22 @@ func (c *conn) shownName(s *locks.Session) string {
 // stats answers with the counters, itself already counted.
 func (c *conn) stats([]byte) {
 	c.srv.settle()
-	sums := c.srv.counters.commands()
-	for v := protocol.Unknown + 1; v < protocol.NumVerbs; v++ {
-		if sums[v] > 0 || !onlyOnceUsed(v) {
-			c.out = protocol.AppendCounter(c.out, "command_"+v.String(), sums[v])
+	st := c.srv.Stats()
+	for _, command := range st.Commands {
+		if command.Value > 0 || !onlyOnceUsed(command.Name) {
+			c.out = protocol.AppendCounter(c.out, "command_"+command.Name, command.Value)
 		}
 	}
-	table := c.srv.table.Stats()
-	c.out = protocol.AppendCounter(c.out, "connections", uint64(c.srv.gate.connections()))
-	c.out = protocol.AppendCounter(c.out, "invalid_commands", sums[protocol.Unknown])
-	c.out = protocol.AppendCounter(c.out, "locks", table.Exclusive.Locks)
-	c.out = protocol.AppendCounter(c.out, "orphans", table.Exclusive.Orphans)
-	c.out = protocol.AppendCounter(c.out, "shared_locks", table.Shared.Locks)
-	c.out = protocol.AppendCounter(c.out, "shared_orphans", table.Shared.Orphans)
+	c.out = protocol.AppendCounter(c.out, "connections", st.Connections())
+	c.out = protocol.AppendCounter(c.out, "invalid_commands", st.InvalidCommands)
+	c.out = protocol.AppendCounter(c.out, "locks", st.Locks.Exclusive.Locks)
+	c.out = protocol.AppendCounter(c.out, "orphans", st.Locks.Exclusive.Orphans)
+	c.out = protocol.AppendCounter(c.out, "shared_locks", st.Locks.Shared.Locks)
+	c.out = protocol.AppendCounter(c.out, "shared_orphans", st.Locks.Shared.Orphans)
 }
 
 // onlyOnceUsed tells the counters that q shows only when they have counted:
 // existing clients compare the whole set of keys with the one they know.
-func onlyOnceUsed(v protocol.Verb) bool {
-	return v == protocol.Iam || v == protocol.Me || v == protocol.Who
+func onlyOnceUsed(command string) bool {
+	return command == "iam" || command == "me" || command == "who"
 }

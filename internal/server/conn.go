@@ -18,17 +18,17 @@ type link interface {
 	// the beginning of a line of up to limit bytes. io.EOF says that the client
 	// will send no more.
 	read(in []byte, limit int) ([]byte, error)
-	// send sends replies: one, if the transport has messages, which p then fills.
+	// write sends replies: one, if the transport has messages, which p then fills.
 	// It does not wait for the client while the backlog has room.
-	send(p []byte) error
-	// drain waits until what was sent is the kernel's to deliver.
+	write(p []byte) error
+	// drain waits until what was written is the kernel's to deliver.
 	drain() error
-	// interrupt makes read, send and drain fail from now on.
+	// interrupt makes read, write and drain fail from now on.
 	interrupt()
-	// refuse sends p instead of serving the client.
+	// refuse writes p instead of serving the client.
 	refuse(p []byte)
-	// close ends the connection. The session must hold nothing any more.
-	close()
+	// Close ends the connection. The session must hold nothing any more.
+	Close() error
 }
 
 // A conn is one client's connection. All but the link's interrupt belongs to its
@@ -43,7 +43,7 @@ type conn struct {
 
 	settings *Settings // of this batch
 	lines    protocol.Lines
-	spoken   bool   // a line has come
+	spoken   bool   // a line has come, so that none is the first any more
 	in       []byte // received and not run yet: the beginning of a line
 	out      []byte // replies of this batch, not sent yet
 	err      error  // why the connection must end
@@ -61,6 +61,7 @@ func newConn(s *Server, l link, addr string, t Transport) *conn {
 		session:  locks.NewSession(addr),
 		stripe:   s.counters.stripe(s.serial.Add(1)),
 		perReply: t == WebSocket,
+		spoken:   t == WebSocket, // it has begun with HTTP, and may
 	}
 }
 
@@ -94,16 +95,15 @@ func (c *conn) turn() {
 // run executes the lines in what was received and keeps what is incomplete.
 func (c *conn) run(in []byte) {
 	line, rest, cut := c.lines.Next(in, c.settings.LineBytes)
-	for cut != protocol.Incomplete {
+	for cut != protocol.Incomplete && c.err == nil {
 		c.take(line, cut)
-		if c.err != nil {
-			rest = nil
-			break
-		}
 		if len(c.out) > outputSize-inputSize || c.perReply {
 			c.flush()
 		}
 		line, rest, cut = c.lines.Next(rest, c.settings.LineBytes)
+	}
+	if c.err != nil {
+		rest = nil
 	}
 	c.keep(in, rest)
 }
@@ -138,35 +138,23 @@ func (c *conn) runLast() {
 func (c *conn) take(line []byte, cut protocol.Cut) {
 	first := !c.spoken
 	c.spoken = true
+	tooLong := cut == protocol.TooLong
 	switch {
-	case first && c.isHTTP(line, cut):
+	case first && (protocol.IsHTTPRequest(line) || tooLong && protocol.MayBeHTTPRequest(line)):
 		c.refuseHTTP()
-	case cut == protocol.TooLong:
+	case tooLong:
 		c.stripe.read[protocol.Unknown].Add(1)
 	default:
 		c.execute(line)
 	}
 }
 
-// isHTTP tells whether a first line is an HTTP request. A WebSocket has begun
-// with one already.
-func (c *conn) isHTTP(line []byte, cut protocol.Cut) bool {
-	switch {
-	case c.transport == WebSocket:
-		return false
-	case cut == protocol.TooLong:
-		return protocol.MayBeHTTPRequest(line)
-	}
-	return protocol.IsHTTPRequest(line)
-}
-
 // refuseHTTP answers a client that speaks HTTP and ends the connection before
 // any line of it can be taken for a command.
 func (c *conn) refuseHTTP() {
 	c.srv.gate.refuse(refusedHTTP)
-	c.srv.throttle.warn(topicRefused, "connection refused",
-		slog.String("address", c.session.Addr()), slog.String("reason", refusalNames[refusedHTTP]))
-	c.link.refuse(answerToHTTP(c.settings.MetricsURL))
+	c.srv.logRefusal(c.session.Addr(), refusedHTTP)
+	c.link.refuse(protocol.AppendHTTPAnswer(nil, c.settings.MetricsURL))
 	c.err = errRefused
 }
 
@@ -208,7 +196,7 @@ func (c *conn) sendReplies() {
 	if len(c.out) == 0 || lost {
 		return
 	}
-	if err := c.link.send(c.out); err != nil {
+	if err := c.link.write(c.out); err != nil {
 		c.err = err
 	}
 }
@@ -224,9 +212,9 @@ func (c *conn) end() {
 	held := c.session.Holds()
 	c.srv.table.Leave(c.session)
 	c.srv.registry.set(c.session, "")
-	c.link.close()
-	c.srv.untrack(c)
+	c.link.Close()
 	c.debug("client gone", slog.Int("orphans", held), slog.String("reason", reason(c.err)))
+	c.srv.untrack(c)
 }
 
 // reason words why a connection ended, for the log.

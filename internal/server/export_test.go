@@ -46,10 +46,14 @@ func (s *Server) Backlog(addr string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.conns {
-		if sock := socketOf(c.link); c.session.Addr() == addr && sock != nil && sock.backlog != nil {
-			sock.backlog.mu.Lock()
-			defer sock.backlog.mu.Unlock()
-			return len(sock.backlog.unsent)
+		sock := socketOf(c.link)
+		if c.session.Addr() != addr || sock == nil {
+			continue
+		}
+		if b := sock.backlog.Load(); b != nil {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			return len(b.unsent)
 		}
 	}
 	return -1

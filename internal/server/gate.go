@@ -6,22 +6,6 @@ import (
 	"sync/atomic"
 )
 
-// Transport is how a client is connected.
-type Transport uint8
-
-// The transports.
-const (
-	TCP Transport = iota
-	Unix
-	WebSocket
-	numTransports
-)
-
-var transportNames = [numTransports]string{"tcp", "unix", "websocket"}
-
-// String returns the transport's name as metrics and logs show it.
-func (t Transport) String() string { return transportNames[t] }
-
 // A refusal is why a connection was closed without being served.
 type refusal uint8
 
@@ -92,12 +76,6 @@ func (g *gate) refuse(why refusal) refusal {
 	return why
 }
 
-func (g *gate) connections() int {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.total
-}
-
 func (g *gate) transports() []TransportStats {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -118,4 +96,4 @@ func (g *gate) refusals() []Count {
 
 // CountRefused counts a client that another endpoint of the program has refused
 // for its address.
-func (s *Server) CountRefused(netip.Addr) { s.gate.refuse(refusedFrom) }
+func (s *Server) CountRefused() { s.gate.refuse(refusedFrom) }

@@ -231,6 +231,54 @@ func TestListingsTakeTurnsForTheirMemory(t *testing.T) {
 	first.want(listing[100:])
 }
 
+// A client that takes a little of its listing now and then is never given up for
+// itself, but it must not keep others from theirs, who wait holding locks.
+func TestASlowListingEndsWhenOthersWaitForItsMemory(t *testing.T) {
+	s := start(t, smallKernel, userTimeout(500*time.Millisecond),
+		with(func(set *server.Settings) { set.SnapshotBytes, set.ReplyBacklogBytes = 1, 1<<10 }))
+	listing := s.fill(20_000)
+	slow, other := s.connect("unix"), s.connect("unix")
+	slow.send("d\n")
+	slow.want(listing[:100])
+	stop := make(chan struct{})
+	reading := async(func() {
+		tick := time.NewTicker(50 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				if _, err := slow.conn.Read(make([]byte, 512)); err != nil {
+					return
+				}
+			case <-stop:
+				return
+			}
+		}
+	})
+	other.ask("sd", listing)
+	close(stop)
+	<-reading
+}
+
+// Names may be as long as lines: who is a listing like the others.
+func TestWhoKeepsToTheBacklog(t *testing.T) {
+	const limit = 256 << 10
+	s := start(t, smallKernel, backlogBytes(limit))
+	name := strings.Repeat("n", 60_000)
+	asks := s.connect("tcp4")
+	for range 100 {
+		s.connect("unix").ask("iam "+name, "1 ok\n")
+	}
+	asks.send("who\n")
+	eventually(t, "the backlog is full", func() bool { return s.Backlog(asks.addr) >= limit })
+	if n := s.Backlog(asks.addr); n > limit+256<<10 {
+		t.Errorf("%d bytes wait, the limit is %d", n, limit)
+	}
+	for i := range 100 {
+		asks.want(fmt.Sprintf("unix:%d: %s\n", i+1, name))
+	}
+}
+
 func TestAWaitingListingEndsWithDestroy(t *testing.T) {
 	s := start(t, with(func(set *server.Settings) { set.SnapshotBytes, set.ReplyBacklogBytes = 1, 1<<10 }))
 	listing := s.fill(20_000)

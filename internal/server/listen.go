@@ -19,7 +19,7 @@ type Listener struct {
 	transport Transport
 	file      *os.File
 	raw       syscall.RawConn
-	socket    os.FileInfo // the file of a Unix socket opened here, else nil
+	fileInfo  os.FileInfo // of the file of a Unix socket opened here, else nil
 	path      string      // its path
 
 	// accepting is held while a client is between the accept queue and the count:
@@ -55,11 +55,15 @@ func listen(ctx context.Context, a Address) (*Listener, error) {
 		return nil, err
 	}
 	l, err := newListener(nl, Unix)
-	if err == nil {
-		l.path = a.Path
-		l.socket, err = os.Lstat(a.Path)
+	if err != nil {
+		return nil, err
 	}
-	return l, err
+	l.path = a.Path
+	if l.fileInfo, err = os.Lstat(a.Path); err != nil {
+		l.Close()
+		return nil, err
+	}
+	return l, nil
 }
 
 // Passed makes a listener of a socket that another process opened, as systemd
@@ -152,7 +156,7 @@ func (l *Listener) accept(fd uintptr) (*socket, error) {
 func (l *Listener) Close() error {
 	err := error(nil)
 	l.closeOnce.Do(func() {
-		if now, statErr := os.Lstat(l.path); l.socket != nil && statErr == nil && os.SameFile(now, l.socket) {
+		if now, statErr := os.Lstat(l.path); l.fileInfo != nil && statErr == nil && os.SameFile(now, l.fileInfo) {
 			os.Remove(l.path)
 		}
 		err = l.file.Close()

@@ -21,7 +21,7 @@ func (c *conn) listHolders(m locks.Mode, name []byte) {
 	case len(name) > 0:
 		c.appendHolders(name, c.srv.table.Holders(m, name))
 	default:
-		c.eachHeld(m, func(_ int, l locks.Held) { c.appendHolders(l.Name, l.Holders) })
+		c.eachHeld(m, func(_ int, l locks.Held) { c.appendHolders(l.Name, l.Holders) }, "")
 	}
 }
 
@@ -50,8 +50,7 @@ func (c *conn) dump(arg []byte) {
 		c.out = append(c.out, l.Name...)
 		c.out = append(c.out, ':')
 		appendLock(l.Holders)
-	})
-	c.out = append(c.out, "]\n"...)
+	}, "]\n")
 }
 
 func (c *conn) dumpExclusive(holders []*locks.Session) {
@@ -71,24 +70,67 @@ func (c *conn) dumpShared(holders []*locks.Session) {
 }
 
 // eachHeld calls f for each held lock of a mode, in the order of their names, as
-// long as the client takes what f appends.
-func (c *conn) eachHeld(m locks.Mode, f func(i int, l locks.Held)) {
+// long as the client takes what f appends, and ends the reply with tail.
+func (c *conn) eachHeld(m locks.Mode, f func(i int, l locks.Held), tail string) {
 	stats := c.srv.table.Stats()
 	size := stats.Exclusive
 	if m == locks.Shared {
 		size = stats.Shared
 	}
-	bytes := locks.ListBytes(size)
-	if err := c.srv.snapshots.acquire(bytes); err != nil {
+	c.inBudget(locks.ListBytes(size), func() {
+		for i, l := range c.srv.table.List(m) {
+			f(i, l)
+			c.flushPart()
+			if c.err != nil {
+				return
+			}
+		}
+		c.out = append(c.out, tail...)
+	})
+}
+
+// who answers with a line for each named connection, or for those of that name.
+func (c *conn) who(name []byte) {
+	if !c.settings.Registry || !c.settings.Dump {
+		c.out = protocol.AppendDisabled(c.out)
+		return
+	}
+	clients := c.srv.registry.list()
+	size := int64(0)
+	for _, s := range clients {
+		size += int64(len(s.Addr()) + len(s.Name()))
+	}
+	c.inBudget(size, func() {
+		for _, s := range clients {
+			// Asked once: meanwhile another connection may take its name back.
+			if n := s.Name(); n != "" && (len(name) == 0 || n == string(name)) {
+				c.out = protocol.AppendClient(c.out, s.Addr(), n)
+				c.flushPart()
+			}
+			if c.err != nil {
+				return
+			}
+		}
+	})
+}
+
+// inBudget answers with a listing that needs about that much memory, when there
+// is so much for it.
+func (c *conn) inBudget(bytes int64, answer func()) {
+	if c.perReply {
+		bytes *= 3 // the reply is built whole, and may wait whole
+	}
+	share, err := c.srv.snapshots.acquire(bytes, c.settings.Keepalive.UserTimeout, c.link.interrupt)
+	if err != nil {
 		c.err = err
 		return
 	}
-	defer c.srv.snapshots.release(bytes)
-	for i, l := range c.srv.table.List(m) {
-		f(i, l)
-		c.flushPart()
-		if c.err != nil {
-			return
+	defer c.srv.snapshots.release(share)
+	answer()
+	if c.perReply {
+		c.flush()
+		if err := c.link.drain(); err != nil {
+			c.err = err
 		}
 	}
 }

@@ -1,8 +1,7 @@
 package server
 
 import (
-	"cmp"
-	"slices"
+	"container/list"
 	"sync"
 
 	"lockd/internal/locks"
@@ -12,8 +11,8 @@ import (
 // the session, where listings find it.
 type registry struct {
 	mu    sync.Mutex
-	turn  uint64                    // of the last iam
-	named map[*locks.Session]uint64 // the turn of each one's last iam
+	order list.List // of sessions, by their last iam
+	place map[*locks.Session]*list.Element
 }
 
 // set names a session, or takes its name back where name is empty.
@@ -21,30 +20,25 @@ func (r *registry) set(s *locks.Session, name string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s.SetName(name)
-	if name == "" {
-		delete(r.named, s)
-		return
+	place, named := r.place[s]
+	switch {
+	case name != "" && named:
+		r.order.MoveToBack(place)
+	case name != "":
+		r.place[s] = r.order.PushBack(s)
+	case named:
+		r.order.Remove(place)
+		delete(r.place, s)
 	}
-	r.turn++
-	r.named[s] = r.turn
 }
 
 // list returns the named sessions in the order of their last iam.
 func (r *registry) list() []*locks.Session {
-	type entry struct {
-		session *locks.Session
-		turn    uint64
-	}
 	r.mu.Lock()
-	entries := make([]entry, 0, len(r.named))
-	for s, turn := range r.named {
-		entries = append(entries, entry{s, turn})
-	}
-	r.mu.Unlock()
-	slices.SortFunc(entries, func(a, b entry) int { return cmp.Compare(a.turn, b.turn) })
-	sessions := make([]*locks.Session, len(entries))
-	for i, e := range entries {
-		sessions[i] = e.session
+	defer r.mu.Unlock()
+	sessions := make([]*locks.Session, 0, r.order.Len())
+	for e := r.order.Front(); e != nil; e = e.Next() {
+		sessions = append(sessions, e.Value.(*locks.Session))
 	}
 	return sessions
 }

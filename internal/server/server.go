@@ -8,6 +8,7 @@
 package server
 
 import (
+	"container/list"
 	"context"
 	"log/slog"
 	"maps"
@@ -80,7 +81,6 @@ type Server struct {
 	upgrading map[*upgradeSocket]struct{} // clients that have not asked for their WebSocket yet
 	conns     map[*conn]struct{}
 	closing   bool          // no new connections
-	destroyed bool          // those there are go
 	empty     chan struct{} // closed when closing and the last connection has gone
 	freed     chan struct{} // gets a token when a connection has gone
 }
@@ -96,7 +96,7 @@ func New(o Options) *Server {
 		snapshots:     newBudget(),
 		listenersDone: make(chan struct{}),
 		gate:          gate{perIP: make(map[netip.Addr]int)},
-		registry:      registry{named: make(map[*locks.Session]uint64)},
+		registry:      registry{place: make(map[*locks.Session]*list.Element)},
 		listeners:     make(map[*Listener]struct{}),
 		upgrading:     make(map[*upgradeSocket]struct{}),
 		conns:         make(map[*conn]struct{}),
@@ -156,7 +156,6 @@ func (s *Server) Close(ctx context.Context) error {
 func (s *Server) Destroy() {
 	s.StopListening()
 	s.mu.Lock()
-	s.destroyed = true
 	for c := range s.conns {
 		c.link.interrupt()
 	}
@@ -271,41 +270,55 @@ func (s *Server) acceptFrom(l *Listener) error {
 	}
 }
 
-// acceptOne counts and delivers one client. Where none waits the error is
-// unix.EAGAIN.
+// acceptOne counts and delivers one client, or refuses it. Where none waits the
+// error is unix.EAGAIN.
 func (s *Server) acceptOne(l *Listener, fd uintptr) error {
-	l.accepting.Lock()
-	defer l.accepting.Unlock()
-	if l.ended {
-		return net.ErrClosed
-	}
-	sock, err := l.accept(fd)
-	if err == nil && s.admit(sock) {
-		l.deliver(sock)
+	sock, why, err := s.admitOne(l, fd)
+	if err == nil && why != admitted {
+		sock.file.Close()
+		s.logRefusal(sock.addr, why)
 	}
 	return err
 }
 
-// admit counts the client and makes the socket ready, or closes it.
-func (s *Server) admit(sock *socket) bool {
-	set := s.settings.Load()
-	if why := s.gate.enter(sock.transport, sock.ip, set); why != admitted {
-		sock.file.Close()
-		s.throttle.warn(topicRefused, "connection refused",
-			slog.String("address", sock.addr), slog.String("reason", refusalNames[why]))
-		return false
+// admitOne does what must not be seen half done: a client leaves the accept
+// queue and is counted.
+func (s *Server) admitOne(l *Listener, fd uintptr) (*socket, refusal, error) {
+	l.accepting.Lock()
+	defer l.accepting.Unlock()
+	if l.ended {
+		return nil, admitted, net.ErrClosed
 	}
+	sock, err := l.accept(fd)
+	if err != nil {
+		return nil, admitted, err
+	}
+	set := s.settings.Load()
+	why := s.gate.enter(sock.transport, sock.ip, set)
+	if why == admitted {
+		s.equip(sock, set)
+		l.deliver(sock)
+	}
+	return sock, why, nil
+}
+
+// equip makes the socket of a client that was counted ready to be served.
+func (s *Server) equip(sock *socket, set *Settings) {
 	sock.gate, sock.counted = &s.gate, true
 	sock.settings, sock.inputs = &s.settings, &s.inputs
 	if sock.transport == Unix {
 		sock.addr = "unix:" + strconv.FormatUint(s.unixPeer.Add(1), 10)
-		return true
+		return
 	}
 	if err := sock.setKeepalive(set.Keepalive); err != nil {
 		s.throttle.warn(topicKeepalive, "keepalive not set: a dead peer may hold its locks for long",
 			slog.String("address", sock.addr), slog.Any("error", err))
 	}
-	return true
+}
+
+func (s *Server) logRefusal(address string, why refusal, more ...slog.Attr) {
+	attrs := []slog.Attr{slog.String("address", address), slog.String("reason", refusalNames[why])}
+	s.throttle.warn(topicRefused, "connection refused", append(attrs, more...)...)
 }
 
 // How much settle does at least, and how long it goes on at most beyond that.

@@ -45,7 +45,9 @@ type socket struct {
 		n       int
 		err     error
 	}
-	backlog *backlog // replies that the kernel would not take; nil while it takes them
+	// backlog has the replies that the kernel would not take, and is nil while it
+	// takes them. It is set by who writes.
+	backlog atomic.Pointer[backlog]
 }
 
 // newSocket wraps a descriptor fresh from accept, non-blocking and close-on-exec.
@@ -118,8 +120,10 @@ func (s *socket) read(in []byte, limit int) ([]byte, error) {
 	switch {
 	case err == nil:
 		err = r.err
-	case s.backlog != nil && s.backlog.failure() != nil:
-		err = s.backlog.failure() // which has interrupted the read
+	default: // a failed backlog has interrupted the read
+		if b := s.backlog.Load(); b != nil && b.failure() != nil {
+			err = b.failure()
+		}
 	}
 	in, r.in = r.in, nil
 	return in, err
@@ -169,14 +173,12 @@ func roomFor(in []byte, limit int, pool *buffers) []byte {
 // when the backlog is full does write wait. Its errors may belong to earlier
 // writes.
 func (s *socket) write(p []byte) error {
-	if s.backlog != nil {
-		if s.backlog.add(p) {
-			return s.backlog.failure()
-		}
-		if err := s.backlog.failure(); err != nil {
+	if b := s.backlog.Load(); b != nil {
+		taken := b.add(p)
+		if err := b.failure(); taken || err != nil {
 			return err
 		}
-		s.backlog = nil // all sent: back to the short way
+		s.backlog.Store(nil) // all sent: back to the short way
 	}
 	w := &s.writing
 	w.p, w.n, w.err = p, 0, nil
@@ -191,7 +193,7 @@ func (s *socket) write(p []byte) error {
 		return nil
 	}
 	set := s.settings.Load()
-	s.backlog = startBacklog(s, p[w.n:], set.ReplyBacklogBytes, set.Keepalive.UserTimeout)
+	s.backlog.Store(startBacklog(s, p[w.n:], set.ReplyBacklogBytes, set.Keepalive.UserTimeout))
 	return nil
 }
 
@@ -223,11 +225,12 @@ func ignoreInterrupts(call func(int, []byte) (int, error), fd int, p []byte) (in
 
 // drain waits until the kernel has all that was written, or the client is lost.
 func (s *socket) drain() error {
-	if s.backlog == nil {
+	b := s.backlog.Load()
+	if b == nil {
 		return nil
 	}
-	<-s.backlog.done
-	return s.backlog.failure()
+	<-b.done
+	return b.failure()
 }
 
 // interrupt makes every read and write fail from now on, with an error that is
@@ -239,12 +242,6 @@ func (s *socket) interrupt() {
 }
 
 func longAgo() time.Time { return time.Unix(1, 0) }
-
-// send implements link.
-func (s *socket) send(p []byte) error { return s.write(p) }
-
-// close implements link.
-func (s *socket) close() { s.Close() }
 
 // refuse implements link. The client is not counted any more when it sees the
 // end of the stream. Then it has a moment to go, since closing with bytes unread
@@ -277,8 +274,8 @@ func (s *socket) unsent() (n int) {
 func (s *socket) Close() error {
 	s.uncount()
 	err := s.file.Close()
-	if s.backlog != nil {
-		<-s.backlog.done
+	if b := s.backlog.Load(); b != nil {
+		<-b.done
 	}
 	return err
 }

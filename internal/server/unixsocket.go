@@ -76,7 +76,7 @@ func removeStale(ctx context.Context, path string) error {
 	switch {
 	case err == nil:
 		defer c.Close()
-		return &inUseError{path, server(c.(*net.UnixConn))}
+		return &inUseError{path, peerProcess(c.(*net.UnixConn))}
 	case errors.Is(err, unix.ECONNREFUSED):
 		return os.Remove(path)
 	}
@@ -92,8 +92,8 @@ type inUseError struct {
 func (e *inUseError) Error() string { return fmt.Sprintf("%s is in use by %s", e.path, e.server) }
 func (e *inUseError) Unwrap() error { return unix.EADDRINUSE }
 
-// server names the process that listens at the other end.
-func server(c *net.UnixConn) string {
+// peerProcess names the process that listens at the other end.
+func peerProcess(c *net.UnixConn) string {
 	var peer *unix.Ucred
 	raw, err := c.SyscallConn()
 	if err == nil {

@@ -27,11 +27,10 @@ const (
 // when l is closed and nobody is between request and WebSocket any more.
 func (s *Server) serveWebSocket(l *Listener) error {
 	h := &http.Server{
-		Handler:           http.HandlerFunc(s.upgrade),
-		ReadHeaderTimeout: upgradeTimeout,
-		IdleTimeout:       upgradeTimeout,
-		MaxHeaderBytes:    maxUpgradeHeader,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		Handler:        http.HandlerFunc(s.upgrade),
+		ReadTimeout:    upgradeTimeout,
+		MaxHeaderBytes: maxUpgradeHeader,
+		ErrorLog:       slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, upgradeKey{}, c)
 		},
@@ -101,7 +100,7 @@ func (s *Server) endUpgrade(u *upgradeSocket) {
 	u.from.upgrading.Done()
 }
 
-// trackUpgraded is track for a client that has asked for its WebSocket.
+// trackUpgraded is track for a client that has its WebSocket now.
 func (s *Server) trackUpgraded(c *conn, u *upgradeSocket) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -126,7 +125,7 @@ type upgradeSocket struct {
 	closing  sync.Once
 	lost     chan struct{} // closed when the client has closed, or the library gives it up
 	upgraded bool          // a session lives on it; set before there is a library
-	free     chan struct{} // closed by the session's owner when it holds nothing
+	free     chan struct{} // closed by the session's owner when it holds nothing and is not counted
 	sending  bool          // it is the owner that writes; the reader waits meanwhile
 	ended    bool          // the client's stream has; belongs to who reads
 	err      error
@@ -189,25 +188,22 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 	}
 	if origin := r.Header.Get("Origin"); !originAllowed(origin, s.settings.Load().Origins) {
 		s.gate.refuse(refusedOrigin)
-		s.throttle.warn(topicRefused, "connection refused", slog.String("address", sock.addr),
-			slog.String("reason", refusalNames[refusedOrigin]), slog.String("origin", origin))
+		s.logRefusal(sock.addr, refusedOrigin, slog.String("origin", origin))
 		http.Error(w, "origin not allowed; see websocket.origins in lockd's configuration", http.StatusForbidden)
-		return
-	}
-	link := &wsLink{sock: sock, chunks: make(chan []byte), taken: make(chan struct{}), cut: make(chan struct{})}
-	c := newConn(s, link, sock.addr, WebSocket)
-	if !s.trackUpgraded(c, sock) {
-		http.Error(w, "server is closing", http.StatusServiceUnavailable)
 		return
 	}
 	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true}) // origin is checked
 	if err != nil {
-		close(sock.free)
-		s.untrack(c)
-		return // the library has answered
+		return // answered; the HTTP server goes on with the connection
 	}
 	ws.SetReadLimit(-1) // lines have a limit, messages none
-	link.start(ws)
+	link := newWSLink(ws, sock)
+	c := newConn(s, link, sock.addr, WebSocket)
+	if !s.trackUpgraded(c, sock) {
+		ws.CloseNow()
+		return
+	}
+	go link.pump()
 	c.serve()
 }
 
@@ -239,9 +235,12 @@ type wsLink struct {
 	cut    chan struct{} // closed by interrupt
 }
 
-func (l *wsLink) start(ws *websocket.Conn) {
-	l.ws, l.pumped = ws, make(chan struct{})
-	go l.pump()
+func newWSLink(ws *websocket.Conn, sock *upgradeSocket) *wsLink {
+	return &wsLink{
+		sock: sock, ws: ws,
+		chunks: make(chan []byte), taken: make(chan struct{}),
+		pumped: make(chan struct{}), cut: make(chan struct{}),
+	}
 }
 
 // pump reads until the connection fails or closes, which upgradeSocket.lost
@@ -312,7 +311,7 @@ func (l *wsLink) read(in []byte, limit int) ([]byte, error) {
 	}
 }
 
-func (l *wsLink) send(p []byte) error {
+func (l *wsLink) write(p []byte) error {
 	kind := websocket.MessageText
 	if !utf8.Valid(p) {
 		kind = websocket.MessageBinary
@@ -324,6 +323,7 @@ func (l *wsLink) send(p []byte) error {
 
 func (l *wsLink) drain() error { return l.sock.drain() }
 
+// refuse is never called: what begins a WebSocket is HTTP.
 func (l *wsLink) refuse([]byte) {}
 
 func (l *wsLink) interrupt() {
@@ -331,14 +331,17 @@ func (l *wsLink) interrupt() {
 	l.sock.interrupt()
 }
 
-func (l *wsLink) close() {
+// Close implements link. The reader ends first, and it is the reader that closes
+// the socket: it may have a close frame to answer before.
+func (l *wsLink) Close() error {
+	l.sock.uncount()
 	close(l.sock.free)
 	select {
-	case <-l.sock.lost: // the reader is ending; it may have a close frame to answer
-		<-l.pumped
+	case <-l.sock.lost:
 	default:
+		l.sock.interrupt()
+		l.sock.lose()
 	}
-	l.ws.CloseNow()
-	l.sock.Close()
 	<-l.pumped
+	return l.ws.CloseNow()
 }

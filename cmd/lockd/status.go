@@ -1,0 +1,63 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"lockd/internal/admin"
+	"lockd/internal/locks"
+	"lockd/internal/server"
+)
+
+// summary is the state in a line.
+func (d *daemon) summary() string {
+	stats := d.server.Stats()
+	return fmt.Sprintf("%d connections, %d locks, %d shared locks",
+		stats.Connections(), stats.Locks.Exclusive.Locks, stats.Locks.Shared.Locks)
+}
+
+func (d *daemon) addresses() []string {
+	var addresses []string
+	for _, l := range d.listeners {
+		addresses = append(addresses, l.String())
+	}
+	if d.http != nil {
+		addresses = append(addresses, d.httpURL())
+	}
+	return addresses
+}
+
+// status is what the status page shows.
+func (d *daemon) status() admin.Status {
+	info, stats := buildVersion(), d.server.Stats()
+	s := admin.Status{
+		Version: info.Version, Commit: info.Commit, GoVersion: info.GoVersion,
+		Uptime:    time.Since(d.started),
+		Addresses: d.addresses(),
+		Modes: []admin.Mode{
+			mode("exclusive", stats.Locks.Exclusive),
+			mode("shared", stats.Locks.Shared),
+		},
+		TableBytes:      stats.Locks.Bytes,
+		Commands:        counts(stats.Commands),
+		InvalidCommands: stats.InvalidCommands,
+		Refused:         counts(stats.Refused),
+		Limited:         counts(stats.Limited),
+	}
+	for _, t := range stats.Transports {
+		s.Transports = append(s.Transports, admin.Transport(t))
+	}
+	return s
+}
+
+func mode(name string, s locks.ModeStats) admin.Mode {
+	return admin.Mode{Name: name, Locks: s.Locks, Holders: s.Holders, Orphans: s.Orphans}
+}
+
+func counts(from []server.Count) []admin.Count {
+	to := make([]admin.Count, len(from))
+	for i, c := range from {
+		to[i] = admin.Count(c)
+	}
+	return to
+}
