@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -100,6 +101,8 @@ func loadConfig(o config.Options) (*config.Loaded, error) {
 	hint := "" // flags and variables that are wrong say themselves what would be right
 	var path *fs.PathError
 	switch {
+	case errors.Is(err, fs.ErrPermission):
+		hint = fmt.Sprintf("uid %d, which this runs as, may not read it", os.Geteuid())
 	case errors.As(err, &path):
 		hint = "--config and LOCKD_CONFIG name the file"
 	case strings.Contains(err.Error(), ".yaml:"):

@@ -39,7 +39,8 @@ type daemon struct {
 	pidFile   *pidFile      // nil where there is none
 	reloads   metrics.Reloads
 	notifier  *systemd.Notifier
-	signals   chan os.Signal
+	reloading chan os.Signal // SIGHUP: one that waits stands for all
+	closing   chan os.Signal // SIGTERM and SIGINT
 	serving   sync.WaitGroup
 
 	config config.Config // in force; belongs to the goroutine that handles signals
@@ -50,12 +51,18 @@ type daemon struct {
 func serve(ctx context.Context, env environment, options config.Options) error {
 	d := &daemon{
 		env: env, options: options, started: time.Now(), logTo: newLogWriter(env.stderr),
-		notifier: systemd.NewNotifier(), signals: make(chan os.Signal, 4),
+		notifier:  systemd.NewNotifier(),
+		reloading: make(chan os.Signal, 1),
+		// Go drops a signal that finds no room. The second means more than the
+		// first, further ones mean the same.
+		closing: make(chan os.Signal, 2),
 	}
 	defer d.logTo.close()
 	signal.Ignore(syscall.SIGPIPE) // of a log whose reader has gone
-	signal.Notify(d.signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
-	defer signal.Stop(d.signals)
+	signal.Notify(d.reloading, syscall.SIGHUP)
+	defer signal.Stop(d.reloading)
+	signal.Notify(d.closing, syscall.SIGTERM, syscall.SIGINT)
+	defer signal.Stop(d.closing)
 	if runs, err := d.startOrStop(ctx); !runs {
 		return err
 	}
@@ -87,12 +94,11 @@ func (d *daemon) startOrStop(ctx context.Context) (runs bool, err error) {
 				err = nil
 			}
 			return false, err
-		case sig := <-d.signals:
-			// SIGHUP asks for what a start does anyway.
-			if sig != syscall.SIGHUP && patience == nil {
+		case sig := <-d.closing:
+			if patience == nil {
 				cancel()
 				patience = time.After(startPatience)
-				defer func() { d.signals <- sig }() // for run, if the start goes through
+				defer d.closeSoon(sig) // if the start goes through
 			}
 		case <-patience:
 			fmt.Fprintln(d.logTo, "lockd: told to end while starting")
@@ -150,7 +156,7 @@ func (d *daemon) listen(ctx context.Context, sockets map[string][]*os.File) erro
 		}
 	}
 	d.http, err = openHTTP(ctx, d.config.HTTP, sockets["http"])
-	return err
+	return withOwnPortHint(err, d.config.HTTP, d.listeners)
 }
 
 // build puts the parts together. It cannot fail.
@@ -193,17 +199,45 @@ func (d *daemon) run() {
 	d.serving.Go(func() { d.watchdog(background) })
 	d.serving.Go(func() { d.showStatus(background) })
 	d.log.Info("lockd serves", "addresses", d.addresses(), "version", buildVersion().Version, "pid", os.Getpid())
+	d.warn()
 	d.notify(d.notifier.Ready(d.summary()))
-	for sig := range d.signals {
-		if sig == syscall.SIGHUP {
-			d.reload()
-			continue
-		}
-		d.close(sig)
-		break
-	}
+	d.close(d.untilClosing())
 	stopBackground()
 	d.stop()
+}
+
+// fewConnections is a limit on connections that surprises a server's admin.
+const fewConnections = 500
+
+// warn tells of what is allowed and most likely not meant.
+func (d *daemon) warn() {
+	if n := d.server.Stats().MaxConnections; d.config.Limits.Connections == 0 && n < fewConnections {
+		d.log.Warn("few clients can connect, the limit on open files is low: raise it with ulimit -n or LimitNOFILE=", "limit", n)
+	}
+	if len(d.config.AllowFrom.Words()) == 0 {
+		d.log.Warn("allow_from is empty: nobody can connect but by a Unix socket")
+	}
+}
+
+// untilClosing reloads as often as it is told to, and returns the signal that
+// ends the daemon.
+func (d *daemon) untilClosing() os.Signal {
+	for {
+		select {
+		case <-d.reloading:
+			d.reload()
+		case sig := <-d.closing:
+			return sig
+		}
+	}
+}
+
+// closeSoon has run close at once, as sig had it.
+func (d *daemon) closeSoon(sig os.Signal) {
+	select {
+	case d.closing <- sig:
+	default: // another signal asks for the same
+	}
 }
 
 // close ends the server in the way that sig asks for: it waits for clients to
@@ -229,11 +263,9 @@ func (d *daemon) close(sig os.Signal) {
 		case err := <-closed:
 			d.logClosed(err)
 			return
-		case sig := <-d.signals:
-			if sig != syscall.SIGHUP {
-				d.log.Info("second signal, disconnecting clients", "signal", sig.String())
-				cancel()
-			}
+		case sig := <-d.closing:
+			d.log.Info("second signal, disconnecting clients", "signal", sig.String())
+			cancel()
 		case <-patience.C:
 			d.notify(d.notifier.ExtendTimeout(stopPatience))
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -44,11 +45,7 @@ func openListeners(ctx context.Context, addresses []string, sockets map[string][
 		seen[a] = true
 		l, err := server.Listen(ctx, a)
 		if err != nil {
-			hinted := withListenHint(err, a.HostPort)
-			if errors.Is(err, unix.EADDRINUSE) && len(sockets) > 0 {
-				hinted.hint = "systemd has passed sockets: leave their addresses out of listen"
-			}
-			return opened, hinted
+			return opened, withOwnPortHint(withListenHint(err, a.HostPort), a.HostPort, opened)
 		}
 		opened = append(opened, l)
 	}
@@ -77,13 +74,17 @@ func openHTTP(ctx context.Context, address string, sockets []*os.File) (net.List
 	var listen net.ListenConfig
 	l, err := listen.Listen(ctx, "tcp", address)
 	if err != nil {
-		return nil, withListenHint(fmt.Errorf("listen for http: %w", err), address)
+		var failed *net.OpError
+		if errors.As(err, &failed) {
+			err = failed.Err // the rest stands before it already
+		}
+		return nil, withListenHint(fmt.Errorf("listen on http://%s: %w", address, err), address)
 	}
 	return l, nil
 }
 
 // withListenHint adds the way out of the errors that an admin meets.
-func withListenHint(err error, hostPort string) *exitError {
+func withListenHint(err error, hostPort string) error {
 	hint := ""
 	_, port, _ := net.SplitHostPort(hostPort)
 	switch {
@@ -95,6 +96,21 @@ func withListenHint(err error, hostPort string) *exitError {
 		hint = "no network interface of this machine has that address: see ip address"
 	}
 	return &exitError{err: err, code: exitFailed, hint: hint}
+}
+
+// withOwnPortHint replaces the hint where it is lockd itself that has the port.
+func withOwnPortHint(err error, hostPort string, opened []*server.Listener) error {
+	var hinted *exitError
+	_, port, _ := net.SplitHostPort(hostPort)
+	if !errors.As(err, &hinted) || !errors.Is(err, unix.EADDRINUSE) || port == "" {
+		return err
+	}
+	for _, l := range opened {
+		if strings.HasSuffix(l.String(), ":"+port) {
+			hinted.hint = fmt.Sprintf("lockd itself has port %s already, at %s: by listen, http or a socket that systemd passed", port, l)
+		}
+	}
+	return err
 }
 
 // httpURL is where the HTTP endpoint is found, as far as can be told from here.

@@ -123,11 +123,15 @@ func (s *stage) clear(t *testing.T) {
 	}
 }
 
-// condition knows "ports": whether ports below 1024 need a privilege here.
+// condition knows "root", and "ports": whether ports below 1024 need a privilege
+// here.
 func condition(name string) (bool, error) {
-	if name != "ports" {
-		return false, fmt.Errorf("unknown condition %q", name)
+	switch name {
+	case "root":
+		return os.Geteuid() == 0, nil
+	case "ports":
+		first, err := os.ReadFile("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+		return strings.TrimSpace(string(first)) != "0", err
 	}
-	first, err := os.ReadFile("/proc/sys/net/ipv4/ip_unprivileged_port_start")
-	return strings.TrimSpace(string(first)) != "0", err
+	return false, fmt.Errorf("unknown condition %q", name)
 }

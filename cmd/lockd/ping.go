@@ -128,7 +128,7 @@ func ping(ctx context.Context, env environment, f clientFlags, url string) error
 	defer conn.Close()
 	start := time.Now()
 	if _, err := conn.Name(ctx); err != nil {
-		return unreachable(fmt.Errorf("ping %s: %w", url, err), "")
+		return unreachable(fmt.Errorf("ping: %w", err), "is it a lockd that listens there?")
 	}
 	_, err = fmt.Fprintf(env.stdout, "%s answers in %v\n", printable(url), time.Since(start).Round(time.Microsecond))
 	return err

@@ -188,7 +188,8 @@ func processFlag(ts *testscript.TestScript, args []string) (*process, []string) 
 	return p, args
 }
 
-// cmdSignal sends a signal: signal [-as NAME] TERM.
+// cmdSignal sends a signal, once or as often as it is told: signal [-as NAME]
+// TERM [TIMES].
 func cmdSignal(ts *testscript.TestScript, neg bool, args []string) {
 	mustNotNegate(ts, neg)
 	p, args := processFlag(ts, args)
@@ -196,7 +197,11 @@ func cmdSignal(ts *testscript.TestScript, neg bool, args []string) {
 	if s == 0 {
 		ts.Fatalf("unknown signal %s", args[0])
 	}
-	ts.Check(p.cmd.Process.Signal(s))
+	times, err := strconv.Atoi(append(args, "1")[1:][0])
+	ts.Check(err)
+	for range times {
+		ts.Check(p.cmd.Process.Signal(s))
+	}
 }
 
 // cmdEnded waits for a process's end and holds its exit code, or the signal that

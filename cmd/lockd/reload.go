@@ -12,6 +12,9 @@ func (d *daemon) reload() {
 	d.notify(d.notifier.Reloading())
 	defer func() { d.notify(d.notifier.Ready(d.summary())) }()
 	loaded, err := config.Load(d.options)
+	if err == nil {
+		err = checkWebConfig(loaded.Config)
+	}
 	if err != nil {
 		d.reloads.Failed()
 		for _, err := range each(err) {
@@ -26,6 +29,7 @@ func (d *daemon) reload() {
 	d.table.SetLimits(tableLimits(d.config.Limits))
 	d.server.Apply(d.settings())
 	d.logChanges(before)
+	d.warn()
 	if d.config.Log != before.Log {
 		d.switches.set(d.config.Log, d.logTo, d.env)
 	}

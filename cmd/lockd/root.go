@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"lockd/internal/systemd"
 )
 
 // environment is what a command may use of the process it runs in.
@@ -48,11 +50,15 @@ func report(w io.Writer, err error) int {
 	if !errors.As(err, &exit) {
 		exit = &exitError{err: err, code: exitFailed}
 	}
+	asError, asNotice := "", ""
+	if systemd.StderrIsJournal() { // which takes the priority off the line
+		asError, asNotice = "<3>", "<5>"
+	}
 	for line := range strings.Lines(err.Error()) {
-		fmt.Fprintf(w, "lockd: error: %s\n", printable(strings.TrimSuffix(line, "\n")))
+		fmt.Fprintf(w, "%slockd: error: %s\n", asError, printable(strings.TrimSuffix(line, "\n")))
 	}
 	if exit.hint != "" {
-		fmt.Fprintf(w, "lockd: hint: %s\n", printable(exit.hint))
+		fmt.Fprintf(w, "%slockd: hint: %s\n", asNotice, printable(exit.hint))
 	}
 	return exit.code
 }

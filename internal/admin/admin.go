@@ -29,7 +29,7 @@ const (
 	headerTimeout  = 5 * time.Second  // until a request's header is there, TLS included
 	requestTimeout = 10 * time.Second // until a request is there with its body; no answer is cut short
 	writeTimeout   = 30 * time.Second // for an answer; a profile may take its seconds more
-	idleTimeout    = 75 * time.Second // between requests; above the usual minute between scrapes
+	idleTimeout    = 5 * time.Second  // between requests; idle clients must not keep others out, a scraper connects again
 )
 
 // Options say what an endpoint shows and to whom. The functions are called from

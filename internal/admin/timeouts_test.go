@@ -108,7 +108,7 @@ func TestAConnectionThatKeepsItsSlotForNothingIsClosed(t *testing.T) {
 			if err := conn.SetReadDeadline(time.Time{}); err != nil {
 				t.Fatal(err)
 			}
-		}, time.Minute, 2 * time.Minute},
+		}, 2 * time.Second, 6 * time.Second},
 		{"an answer not read", func(t *testing.T, conn net.Conn) {
 			write(t, conn, "GET /healthz HTTP/1.1\r\nHost: lockd\r\n\r\n")
 			<-time.After(31 * time.Second)

@@ -19,6 +19,7 @@ type collector struct {
 	commands     *prometheus.Desc
 	invalid      *prometheus.Desc
 	connections  *prometheus.Desc
+	maximum      *prometheus.Desc
 	accepted     *prometheus.Desc
 	refused      *prometheus.Desc
 	limited      *prometheus.Desc
@@ -45,6 +46,8 @@ func newCollector(opts Options) *collector {
 			"Lines read since the start that are no command of the protocol or longer than the limit."),
 		connections: describe("connections",
 			"Connections of clients that are open now, by transport.", "transport"),
+		maximum: describe("connections_limit",
+			"The most connections that may be open at a time, all transports together."),
 		accepted: describe("accepted_connections_total",
 			"Connections of clients accepted since the start, by transport.", "transport"),
 		refused: describe("refused_connections_total",
@@ -97,6 +100,7 @@ func (c *collector) collectTraffic(out sink, stats server.Stats) {
 		out.gauge(c.connections, float64(t.Open), t.Name)
 		out.counter(c.accepted, t.Accepted, t.Name)
 	}
+	out.gauge(c.maximum, float64(stats.MaxConnections))
 	out.counters(c.refused, stats.Refused)
 	out.counters(c.limited, stats.Limited)
 }

@@ -31,8 +31,9 @@ func busy() server.Stats {
 			{Name: "unix", Open: 107, Accepted: 108},
 			{Name: "websocket", Open: 109, Accepted: 110},
 		},
-		Refused: []server.Count{{Name: "allow_from", Value: 111}, {Name: "connections", Value: 112}},
-		Limited: []server.Count{{Name: "locks_per_connection", Value: 113}, {Name: "table_bytes", Value: 114}},
+		MaxConnections: 122,
+		Refused:        []server.Count{{Name: "allow_from", Value: 111}, {Name: "connections", Value: 112}},
+		Limited:        []server.Count{{Name: "locks_per_connection", Value: 113}, {Name: "table_bytes", Value: 114}},
 		Locks: locks.Stats{
 			Exclusive: locks.ModeStats{Locks: 115, Holders: 116, Orphans: 117},
 			Shared:    locks.ModeStats{Locks: 118, Holders: 119, Orphans: 120},
@@ -135,6 +136,7 @@ func want(s server.Stats) map[string]float64 {
 		"lockd_build_info commit=0123abc goversion=go1.26.0 version=1.2.3": 1,
 
 		"lockd_invalid_commands_total":              float64(s.InvalidCommands),
+		"lockd_connections_limit":                   float64(s.MaxConnections),
 		"lockd_locks mode=exclusive":                float64(s.Locks.Exclusive.Locks),
 		"lockd_holders mode=exclusive":              float64(s.Locks.Exclusive.Holders),
 		"lockd_orphans_total mode=exclusive":        float64(s.Locks.Exclusive.Orphans),

@@ -318,6 +318,9 @@ func (s *Server) equip(sock *socket, set *Settings) {
 
 func (s *Server) logRefusal(address string, why refusal, more ...slog.Attr) {
 	attrs := []slog.Attr{slog.String("address", address), slog.String("reason", refusalNames[why])}
+	if why == refusedLimit {
+		attrs = append(attrs, slog.Int("limit", s.settings.Load().MaxConnections))
+	}
 	s.throttle.warn(topicRefused, "connection refused", append(attrs, more...)...)
 }
 

@@ -59,7 +59,8 @@ func DefaultSettings() Settings {
 }
 
 // sparedFiles is how many descriptors the limit on connections leaves for all
-// else: HTTP clients, listeners, the journal, the runtime.
+// else: HTTP clients, listeners, the journal, the runtime. Of a small number it
+// leaves a quarter.
 const sparedFiles = 192
 
 // maxConnections resolves the automatic limit. Without one it would be the
@@ -72,5 +73,6 @@ func (s *Settings) maxConnections() int {
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil || files.Cur > 1<<30 {
 		return 1 << 30
 	}
-	return max(int(files.Cur)-sparedFiles, 1)
+	n := int(files.Cur)
+	return max(n-min(sparedFiles, n/4), 1)
 }

@@ -13,6 +13,7 @@ type Stats struct {
 	Commands        []Count          // commands read since the start, all of the protocol, sorted by name
 	InvalidCommands uint64           // lines that were no command, since the start
 	Transports      []TransportStats // always all transports
+	MaxConnections  uint64           // the limit in force on open connections, all transports together
 	Refused         []Count          // connections refused since the start, always all reasons
 	Limited         []Count          // commands that a limit made fail since the start, always all reasons
 	Locks           locks.Stats
@@ -43,10 +44,11 @@ func (s Stats) Connections() uint64 {
 // Stats returns the counters. Safe for use from any goroutine at any time.
 func (s *Server) Stats() Stats {
 	st := Stats{
-		Transports: s.gate.transports(),
-		Refused:    s.gate.refusals(),
-		Limited:    s.counters.limits(),
-		Locks:      s.table.Stats(),
+		Transports:     s.gate.transports(),
+		MaxConnections: uint64(s.settings.Load().MaxConnections),
+		Refused:        s.gate.refusals(),
+		Limited:        s.counters.limits(),
+		Locks:          s.table.Stats(),
 	}
 	sums := s.counters.commands()
 	st.InvalidCommands = sums[protocol.Unknown]

@@ -32,12 +32,19 @@ func TestReloadKeepsWhatItHadWhereTheConfigurationIsBad(t *testing.T) {
 	c.want("g kept", "1 Lock Get Success: kept")
 
 	m.configure("features:\n  dump: true\n  dumq: true\n")
-	m.run("systemctl", "reload", "lockd.service")
+	if out, ok := m.try("systemctl", "reload", "lockd.service"); ok {
+		t.Errorf("reload says that all went well: %s", out)
+	}
 	m.eventually("the journal names the file and the key, as an error", func() bool {
 		out := m.run("journalctl", "--unit=lockd", "--priority=err", "--output=cat")
 		return strings.Contains(out, "lockd.yaml") && strings.Contains(out, "dumq")
 	})
 	m.eventually("the reload is over", func() bool { return m.property("ActiveState") == "active" })
+	c.want("dump", "0 disabled")
+	m.run("systemctl", "kill", "--kill-whom=main", "--signal=HUP", "lockd.service") // which nothing has checked before
+	m.eventually("the daemon refuses it too", func() bool {
+		return strings.Contains(m.run("journalctl", "--unit=lockd", "--output=cat"), "not reloaded")
+	})
 	c.want("dump", "0 disabled")
 	c.want("r kept", "1 Lock Release Success: kept")
 
