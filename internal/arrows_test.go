@@ -34,7 +34,7 @@ func mayImport() map[string][]string {
 		},
 
 		// What any implementation of the table must pass; only tests import it.
-		"lockd/internal/locks/lockstest": {"lockd/internal/locks"},
+		"lockd/internal/locks/lockstest": {"lockd/internal/locks", "lockd/internal/server"},
 	}
 }
 

@@ -1,4 +1,5 @@
-// Package lockstest is what any implementation of the lock table must pass.
+// Package lockstest is what any implementation of the lock table must pass that
+// a server is to speak for.
 package lockstest
 
 import (
@@ -9,18 +10,11 @@ import (
 	"testing"
 
 	"lockd/internal/locks"
+	"lockd/internal/server"
 )
 
-// A Table is a lock table as [locks.Table] is one, with the same promises.
-type Table interface {
-	Get(s *locks.Session, m locks.Mode, name []byte) (holders int, err error)
-	Release(s *locks.Session, m locks.Mode, name []byte) bool
-	Leave(s *locks.Session)
-	Inspect(m locks.Mode, name []byte) int
-	Holders(m locks.Mode, name []byte) []*locks.Session
-	List(m locks.Mode) []locks.Held
-	Stats() locks.Stats
-}
+// A Table is what the server asks of a lock table.
+type Table = server.Table
 
 var modes = [...]locks.Mode{locks.Exclusive, locks.Shared}
 
