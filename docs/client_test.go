@@ -1,14 +1,18 @@
 package docs_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,7 +21,8 @@ import (
 
 	"github.com/coder/websocket"
 
-	"lockd/embedded"
+	"lockd/internal/locks"
+	"lockd/internal/server"
 )
 
 // patience is how long a test waits for what must happen.
@@ -25,29 +30,59 @@ const patience = 20 * time.Second
 
 // A service is a server on every transport.
 type service struct {
+	*server.Server
+	table     *locks.Table
 	addresses map[string]string // by transport: tcp, unix, ws
 	unixPeers int
 }
 
-func start(t *testing.T, o embedded.Options) *service {
+// start starts a server that is as no configuration has it: only who comes over a
+// Unix socket may break locks.
+func start(t *testing.T, configure func(*server.Settings, *locks.Limits)) *service {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "lockd") // short, as a socket's path must be
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	o.Addresses = []string{"tcp://127.0.0.1:0", "unix://" + filepath.Join(dir, "s"), "ws://127.0.0.1:0"}
-	srv, err := embedded.Listen(t.Context(), o)
+	set := server.DefaultSettings()
+	set.Admin = func(from netip.Addr) bool { return !from.IsValid() }
+	var limits locks.Limits
+	configure(&set, &limits)
+	s := &service{
+		table:     locks.New(limits, locks.NewTokens(uint64(time.Now().UnixNano()))),
+		addresses: make(map[string]string),
+	}
+	s.Server = server.New(server.Options{Table: s.table, Settings: set, Log: slog.New(slog.DiscardHandler), Version: "VERSION"})
+	var serving sync.WaitGroup
+	t.Cleanup(serving.Wait)
+	t.Cleanup(s.Destroy)
+	for _, url := range []string{"tcp://127.0.0.1:0", "unix://" + filepath.Join(dir, "s"), "ws://127.0.0.1:0"} {
+		l := listen(t, url)
+		transport, address, _ := strings.Cut(l.String(), "://")
+		s.addresses[transport] = address
+		serving.Go(func() { s.Serve(l) })
+	}
+	return s
+}
+
+func listen(t *testing.T, url string) *server.Listener {
+	t.Helper()
+	address, err := server.ParseAddress(url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(srv.Destroy)
-	s := &service{addresses: make(map[string]string)}
-	for _, url := range srv.Addrs() {
-		transport, address, _ := strings.Cut(url, "://")
-		s.addresses[transport] = address
+	l, err := server.Listen(t.Context(), address)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return s
+	return l
+}
+
+// waits tells whether a client is in the queue of a lock.
+func (s *service) waits(addr string) bool {
+	all := s.table.List(locks.Query{Exclusive: true, Shared: true, Waiters: true})
+	return slices.ContainsFunc(all, func(e locks.Entry) bool { return e.Waiting && e.Session.Addr() == addr })
 }
 
 // A client is a connection in a dialogue.
@@ -57,7 +92,7 @@ type client struct {
 	addr string // as the server shows it
 	conn net.Conn
 	ws   *websocket.Conn // nil but for WebSockets
-	in   io.Reader
+	in   *bufio.Reader
 }
 
 func (s *service) connect(t *testing.T, transport string) *client {
@@ -72,7 +107,7 @@ func (s *service) connect(t *testing.T, transport string) *client {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	c.conn, c.in, c.addr = conn, conn, conn.LocalAddr().String()
+	c.conn, c.in, c.addr = conn, bufio.NewReader(conn), conn.LocalAddr().String()
 	if transport == "unix" {
 		s.unixPeers++
 		c.addr = "unix:" + strconv.Itoa(s.unixPeers)
@@ -100,7 +135,7 @@ func (c *client) upgrade(address string) {
 	}
 	ws.SetReadLimit(-1)
 	c.t.Cleanup(func() { ws.CloseNow() })
-	c.ws, c.in = ws, &stream{ws: ws}
+	c.ws, c.in = ws, bufio.NewReader(&stream{ws: ws})
 }
 
 // A lingering is a connection whose Close waits for the server's. The library
@@ -135,7 +170,7 @@ func (s *stream) Read(p []byte) (int, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		_, message, err := s.ws.Read(ctx)
 		cancel()
-		if websocket.CloseStatus(err) == websocket.StatusNormalClosure {
+		if websocket.CloseStatus(err) == websocket.StatusNormalClosure || errors.Is(err, io.EOF) {
 			err = io.EOF
 		}
 		if err != nil {
@@ -168,31 +203,32 @@ func (c *client) send(text string) {
 	}
 }
 
-// want wants exactly these bytes next.
-func (c *client) want(text string) {
+// line returns the next line.
+func (c *client) line() string {
 	c.t.Helper()
 	if c.ws == nil {
 		c.conn.SetReadDeadline(time.Now().Add(patience))
 	}
-	got := make([]byte, len(text))
-	n, err := io.ReadFull(c.in, got)
-	if err != nil || string(got) != text {
-		c.t.Fatalf("%s got %q, %v; want %q", c.at, got[:n], err, text)
+	line, err := c.in.ReadString('\n')
+	if err != nil {
+		c.t.Fatalf("%s got %q, %v; want a line", c.at, line, err)
 	}
+	return line
 }
 
-// wantMessage wants exactly this message next, text or binary as documented.
-func (c *client) wantMessage(text string) {
+// message returns the next message, which must be text or binary as documented.
+func (c *client) message() string {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
 	defer cancel()
 	kind, message, err := c.ws.Read(ctx)
-	if err != nil || string(message) != text {
-		c.t.Fatalf("%s got message %q, %v; want %q", c.at, message, err, text)
+	if err != nil {
+		c.t.Fatalf("%s got message %q, %v; want a message", c.at, message, err)
 	}
-	if want := kindOf(text); (kind == websocket.MessageText) != (want == "text") {
-		c.t.Errorf("%s: message %q has the wrong kind; want %s", c.at, text, want)
+	if want := kindOf(string(message)); (kind == websocket.MessageText) != (want == "text") {
+		c.t.Errorf("%s: message %q has the wrong kind; want %s", c.at, message, want)
 	}
+	return string(message)
 }
 
 // endSide closes the sending side.
@@ -204,7 +240,7 @@ func (c *client) endSide() {
 	case c.ws != nil:
 		// The library sends a close frame and waits for the answer.
 		err = c.ws.Close(websocket.StatusNormalClosure, "")
-		c.in = bytes.NewReader(nil)
+		c.in = bufio.NewReader(bytes.NewReader(nil))
 	case ok:
 		err = half.CloseWrite()
 	default:

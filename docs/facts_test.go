@@ -140,11 +140,13 @@ func TestConfigurationsInDocumentsAreGood(t *testing.T) {
 // be out of date as well.
 func exposition(t *testing.T) string {
 	t.Helper()
-	srv := server.New(server.Options{
-		Table: locks.New(locks.Limits{}), Settings: server.DefaultSettings(), Log: slog.New(slog.DiscardHandler),
-	})
+	table := locks.New(locks.Limits{}, locks.NewTokens(0))
+	srv := server.New(server.Options{Table: table, Settings: server.DefaultSettings(), Log: slog.New(slog.DiscardHandler)})
 	t.Cleanup(srv.Destroy)
-	registry := metrics.NewRegistry(metrics.Options{Stats: srv.Stats, Version: "v", Commit: "c", GoVersion: "g"})
+	registry := metrics.NewRegistry(metrics.Options{
+		Stats: srv.Stats, Durations: table.Durations, Tokens: func() metrics.TokenStats { return metrics.TokenStats{} },
+		Version: "v", Commit: "c", GoVersion: "g",
+	})
 	answer := httptest.NewRecorder()
 	promhttp.HandlerFor(registry, promhttp.HandlerOpts{}).ServeHTTP(answer, httptest.NewRequest("GET", "/metrics", nil))
 	body, err := io.ReadAll(answer.Body)
@@ -172,7 +174,8 @@ func TestMetricsInDocumentsAreThoseOnThePage(t *testing.T) {
 	}
 	for _, document := range documents(t) {
 		for _, name := range regexp.MustCompile(`\b(lockd_[a-z_]+)\b`).FindAllStringSubmatch(read(t, document), -1) {
-			if types[name[1]] == "" && name[1] != "lockd_config" {
+			family := regexp.MustCompile(`_(bucket|sum|count)$`).ReplaceAllString(name[1], "")
+			if types[name[1]] == "" && types[family] != "histogram" && name[1] != "lockd_config" {
 				t.Errorf("%s names the metric %s, which there is not", document, name[1])
 			}
 		}

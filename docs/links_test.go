@@ -77,7 +77,10 @@ func TestSectionsThatTheCodeNamesExist(t *testing.T) {
 	for _, s := range sections {
 		have = append(have, s[1])
 	}
-	for _, want := range []string{"Connections", "Lines", "HTTP", "Commands", "Counters", "WebSocket", "Limits"} {
+	for _, want := range []string{
+		"Connections", "Lines", "HTTP", "Commands", "Level 2", "Waiting", "Fencing tokens", "Seeing", "Watching", "Breaking",
+		"Counters", "WebSocket", "Limits",
+	} {
 		if !slices.Contains(have, want) {
 			t.Errorf("protocol.md has no section %s", want)
 		}

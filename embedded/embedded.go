@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
+	"time"
 
 	"lockd/internal/locks"
 	"lockd/internal/server"
@@ -29,12 +30,16 @@ type Options struct {
 	// tells. None means tcp://127.0.0.1:0.
 	Addresses []string
 
-	DisableDump     bool // d, sd, dump and who answer "0 disabled"
+	DisableDump     bool // d, sd, dump, who, ls and watch answer "0 disabled"
 	DisableRegistry bool // iam and who answer "0 disabled", and names are not shown
 
 	// Allow tells which IP addresses may connect. Nil allows all; who may
 	// connect may take and see every lock.
 	Allow func(netip.Addr) bool
+	// Admin tells which IP addresses may break locks and disconnect clients (fr,
+	// kick); it is asked about the zero address for the clients of Unix sockets. Nil
+	// allows nobody.
+	Admin func(netip.Addr) bool
 	// Origins are the hosts of the web pages that may connect by WebSocket.
 	// Clients that are no browsers always may.
 	Origins []string
@@ -68,8 +73,10 @@ func Listen(ctx context.Context, o Options) (*Server, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	limits := locks.Limits{SessionHolds: o.MaxLocksPerConnection, Bytes: o.MaxTableBytes}
+	tokens := locks.NewTokens(uint64(time.Now().UnixNano()))
 	s := &Server{server: server.New(server.Options{
-		Table:    locks.New(locks.Limits{SessionHolds: o.MaxLocksPerConnection, Bytes: o.MaxTableBytes}),
+		Table:    locks.New(limits, tokens),
 		Settings: o.settings(),
 		Log:      o.Log,
 	})}
@@ -106,6 +113,7 @@ func (o Options) settings() server.Settings {
 	set.Dump = !o.DisableDump
 	set.Registry = !o.DisableRegistry
 	set.Allow = o.Allow
+	set.Admin = o.Admin
 	set.Origins = o.Origins
 	set.MaxConnections = o.MaxConnections
 	return set
@@ -139,6 +147,8 @@ type Stats struct {
 	SharedLocks     uint64            // shared locks held now, each once whatever its holders
 	Orphans         uint64            // exclusive locks whose holder left, since the start
 	SharedOrphans   uint64            // the same for shared locks, a holder each
+	Waiters         uint64            // clients that wait for an exclusive lock now
+	SharedWaiters   uint64            // clients that wait for a shared lock now
 }
 
 // Stats returns the counters as they are now.
@@ -156,5 +166,7 @@ func (s *Server) Stats() Stats {
 		SharedLocks:     from.Locks.Shared.Locks,
 		Orphans:         from.Locks.Exclusive.Orphans,
 		SharedOrphans:   from.Locks.Shared.Orphans,
+		Waiters:         from.Locks.Exclusive.Waiters,
+		SharedWaiters:   from.Locks.Shared.Waiters,
 	}
 }

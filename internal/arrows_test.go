@@ -7,7 +7,10 @@ import (
 	"errors"
 	"io"
 	"maps"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -23,6 +26,7 @@ func mayImport() map[string][]string {
 		"lockd/internal/metrics":  {"lockd/internal/locks", "lockd/internal/server"},
 		"lockd/internal/admin":    {},
 		"lockd/internal/config":   {},
+		"lockd/internal/state":    {"lockd/internal/locks"},
 		"lockd/internal/systemd":  {},
 		"lockd/configs":           {},
 		"lockd/embedded":          {"lockd/internal/locks", "lockd/internal/server"},
@@ -30,7 +34,7 @@ func mayImport() map[string][]string {
 		"lockd/client/websocket":  {"lockd/client"},
 		"lockd/cmd/lockd": {
 			"lockd/client", "lockd/client/websocket", "lockd/configs", "lockd/internal/admin", "lockd/internal/config", "lockd/internal/locks",
-			"lockd/internal/metrics", "lockd/internal/protocol", "lockd/internal/server", "lockd/internal/systemd",
+			"lockd/internal/metrics", "lockd/internal/protocol", "lockd/internal/server", "lockd/internal/state", "lockd/internal/systemd",
 		},
 
 		// What any implementation of the table must pass; only tests import it.
@@ -143,18 +147,30 @@ func TestLocksAndProtocolNeedTheStandardLibraryOnly(t *testing.T) {
 	}
 }
 
-// They neither log, nor do I/O, nor read a configuration.
+// They neither log, nor do I/O, nor read a configuration or a clock.
 func TestLocksAndProtocolDoNoIO(t *testing.T) {
 	for path, p := range list(t, "./internal/locks", "./internal/protocol") {
 		for _, i := range p.Imports {
-			for _, no := range []string{"io", "net", "os", "log", "time", "context"} {
+			for _, no := range []string{"io", "net", "os", "log", "context"} {
 				if i == no || strings.HasPrefix(i, no+"/") {
 					t.Errorf("%s imports %s", path, i)
 				}
 			}
 		}
+		for _, file := range p.GoFiles {
+			source, err := os.ReadFile(filepath.Join(strings.TrimPrefix(path, "lockd/internal/"), file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if use := clock.Find(source); use != nil {
+				t.Errorf("%s: %s has a clock: %s", path, file, use)
+			}
+		}
 	}
 }
+
+// clock is what package time has beside durations and formats.
+var clock = regexp.MustCompile(`time\.(Now|Since|Until|After|AfterFunc|Sleep|Tick|NewTimer|NewTicker)\b`)
 
 // Who imports the client pays for what it needs, and no more.
 func TestClientNeedsNoServerAndNoDependency(t *testing.T) {

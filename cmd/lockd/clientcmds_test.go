@@ -136,6 +136,28 @@ func (c *peer) lines(n int) (lines []string, err error) {
 	return lines, nil
 }
 
+// cmdToken gets a lock that is free and releases it: token CLIENT NAME. Its
+// fencing token, which is then standard output, must be above all that the script
+// was given before, by this server or another.
+func cmdToken(ts *testscript.TestScript, neg bool, args []string) {
+	mustNotNegate(ts, neg)
+	c := clientOf(ts, args[0])
+	_, err := fmt.Fprintf(c.conn, "gw 0 %[1]s\nr %[1]s\n", args[1])
+	ts.Check(err)
+	lines, err := c.lines(2)
+	ts.Check(err)
+	var token uint64
+	if _, err := fmt.Sscanf(lines[0], "1 Lock Get Success: token=%d ", &token); err != nil {
+		ts.Fatalf("%s was answered %q", args[0], lines)
+	}
+	s := stageOf(ts)
+	if token <= s.token {
+		ts.Fatalf("token %d follows %d", token, s.token)
+	}
+	s.token = token
+	fmt.Fprintln(ts.Stdout(), token)
+}
+
 // cmdGone waits until the server has ended the connection, having sent nothing
 // more: gone CLIENT.
 func cmdGone(ts *testscript.TestScript, neg bool, args []string) {

@@ -17,6 +17,7 @@ import (
 	"lockd/internal/locks"
 	"lockd/internal/metrics"
 	"lockd/internal/server"
+	"lockd/internal/state"
 	"lockd/internal/systemd"
 )
 
@@ -37,6 +38,7 @@ type daemon struct {
 	admin     *admin.Server // nil where http is off
 	http      net.Listener  // nil where http is off
 	pidFile   *pidFile      // nil where there is none
+	state     *state.Dir    // nil where there is none
 	reloads   metrics.Reloads
 	notifier  *systemd.Notifier
 	reloading chan os.Signal // SIGHUP: one that waits stands for all
@@ -129,11 +131,35 @@ func (d *daemon) start(ctx context.Context) error {
 	if d.pidFile, err = acquirePIDFile(d.config.PIDFile); err != nil {
 		return err
 	}
+	if d.state, err = openState(d.config.StateDir, d.started); err != nil {
+		return err
+	}
 	if err := d.listen(ctx, sockets); err != nil {
 		return err
 	}
 	d.build()
 	return nil
+}
+
+// openState returns nil where there is to be no state.
+func openState(path string, now time.Time) (*state.Dir, error) {
+	if path == "" {
+		return nil, nil
+	}
+	dir, err := state.Open(path, now)
+	var known *state.Error
+	if errors.As(err, &known) {
+		err = &exitError{err: err, code: exitFailed, hint: known.Hint}
+	}
+	return dir, err
+}
+
+// tokens returns the counter that fencing tokens come from.
+func (d *daemon) tokens() *locks.Tokens {
+	if d.state == nil {
+		return state.Clock(d.started)
+	}
+	return d.state.Tokens()
 }
 
 // checkWebConfig is for what only the endpoint itself can check.
@@ -162,15 +188,15 @@ func (d *daemon) listen(ctx context.Context, sockets map[string][]*os.File) erro
 // build puts the parts together. It cannot fail.
 func (d *daemon) build() {
 	d.allow.set(d.config.AllowFrom)
-	d.table = locks.New(tableLimits(d.config.Limits))
-	d.server = server.New(server.Options{Table: d.table, Settings: d.settings(), Log: d.log})
+	d.table = locks.New(tableLimits(d.config.Limits), d.tokens())
+	info := buildVersion()
+	d.server = server.New(server.Options{Table: d.table, Settings: d.settings(), Log: d.log, Version: info.Version})
 	if d.http == nil {
 		return
 	}
-	info := buildVersion()
 	d.admin = admin.New(admin.Options{
 		Gatherer: metrics.NewRegistry(metrics.Options{
-			Stats: d.server.Stats, Reloads: &d.reloads,
+			Stats: d.server.Stats, Durations: d.table.Durations, Tokens: d.tokenStats(), Reloads: &d.reloads,
 			Version: info.Version, Commit: info.Commit, GoVersion: info.GoVersion,
 		}),
 		Ready:     func() bool { return !d.server.Closing() },
@@ -198,7 +224,13 @@ func (d *daemon) run() {
 	}
 	d.serving.Go(func() { d.watchdog(background) })
 	d.serving.Go(func() { d.showStatus(background) })
+	if d.state != nil {
+		d.serving.Go(func() { d.state.Run(background, d.log) })
+	}
 	d.log.Info("lockd serves", "addresses", d.addresses(), "version", buildVersion().Version, "pid", os.Getpid())
+	if d.state == nil {
+		d.log.Info("no state_dir is set: fencing tokens start from the clock")
+	}
 	d.warn()
 	d.notify(d.notifier.Ready(d.summary()))
 	d.close(d.untilClosing())
@@ -306,6 +338,11 @@ func (d *daemon) stop() {
 		d.http.Close()
 	}
 	d.serving.Wait()
+	if d.state != nil {
+		if err := d.state.Close(); err != nil {
+			d.log.Error("state directory not closed", "error", err)
+		}
+	}
 	if err := d.pidFile.remove(); err != nil {
 		d.log.Warn("pid file not removed", "error", err)
 	}

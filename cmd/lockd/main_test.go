@@ -44,6 +44,7 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"feed":     cmdFeed,
 		"client":   cmdClient,
 		"ask":      cmdAsk,
+		"token":    cmdToken,
 		"say":      cmdSay,
 		"gone":     cmdGone,
 		"leave":    cmdLeave,
@@ -65,6 +66,7 @@ type stage struct {
 	started   []*process          // all, in their order
 	processes map[string]*process // the last of each name
 	clients   map[string]*peer
+	token     uint64 // the highest that a client was given
 	sockets   map[string]*os.File
 	fifos     map[string]*os.File
 	manager   *manager

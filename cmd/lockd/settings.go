@@ -18,6 +18,7 @@ func (d *daemon) settings() server.Settings {
 	c := d.config
 	return server.Settings{
 		Allow:               d.allow.contains,
+		Admin:               c.AdminFrom.Contains,
 		Dump:                c.Features.Dump,
 		Registry:            c.Features.Registry,
 		MaxConnections:      c.Limits.Connections,

@@ -6,6 +6,7 @@ import (
 
 	"lockd/internal/admin"
 	"lockd/internal/locks"
+	"lockd/internal/metrics"
 	"lockd/internal/server"
 )
 
@@ -38,7 +39,10 @@ func (d *daemon) status() admin.Status {
 			mode("exclusive", stats.Locks.Exclusive),
 			mode("shared", stats.Locks.Shared),
 		},
+		OldestWaiter:    stats.OldestWaiter,
 		TableBytes:      stats.Locks.Bytes,
+		Watchers:        stats.Watchers,
+		LostEvents:      stats.LostEvents,
 		Commands:        counts(stats.Commands),
 		InvalidCommands: stats.InvalidCommands,
 		Refused:         counts(stats.Refused),
@@ -51,7 +55,7 @@ func (d *daemon) status() admin.Status {
 }
 
 func mode(name string, s locks.ModeStats) admin.Mode {
-	return admin.Mode{Name: name, Locks: s.Locks, Holders: s.Holders, Orphans: s.Orphans}
+	return admin.Mode{Name: name, Locks: s.Locks, Holders: s.Holders, Waiters: s.Waiters, Orphans: s.Orphans}
 }
 
 func counts(from []server.Count) []admin.Count {
@@ -60,4 +64,13 @@ func counts(from []server.Count) []admin.Count {
 		to[i] = admin.Count(c)
 	}
 	return to
+}
+
+// tokenStats returns what tells how reserving tokens goes, nil where there is no
+// state directory.
+func (d *daemon) tokenStats() func() metrics.TokenStats {
+	if d.state == nil {
+		return nil
+	}
+	return func() metrics.TokenStats { return metrics.TokenStats(d.state.Stats()) }
 }

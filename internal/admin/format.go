@@ -6,18 +6,18 @@ import (
 	"time"
 )
 
-// uptime shows a duration by its two largest units, as people tell ages.
-func uptime(d time.Duration) string {
+// age shows a duration by its two largest units.
+func age(d time.Duration) string {
 	const day = 24 * time.Hour
 	switch {
 	case d >= day:
-		return fmt.Sprintf("%d d %d h", d/day, d%day/time.Hour)
+		return fmt.Sprintf("%dd%dh", d/day, d%day/time.Hour)
 	case d >= time.Hour:
-		return fmt.Sprintf("%d h %d min", d/time.Hour, d%time.Hour/time.Minute)
+		return fmt.Sprintf("%dh%dm", d/time.Hour, d%time.Hour/time.Minute)
 	case d >= time.Minute:
-		return fmt.Sprintf("%d min %d s", d/time.Minute, d%time.Minute/time.Second)
+		return fmt.Sprintf("%dm%ds", d/time.Minute, d%time.Minute/time.Second)
 	}
-	return fmt.Sprintf("%d s", d/time.Second)
+	return fmt.Sprintf("%ds", d/time.Second)
 }
 
 // size shows a number of bytes in binary units.

@@ -30,7 +30,10 @@ type Status struct {
 	Addresses                  []string // that clients are served at, as URLs
 	Transports                 []Transport
 	Modes                      []Mode
-	TableBytes                 int64 // that the names and bookkeeping of locks take
+	OldestWaiter               time.Duration // how long the one waits who waits longest, where anybody does
+	TableBytes                 int64         // that the names and bookkeeping of locks and waiters take
+	Watchers                   uint64        // connections that watch locks now
+	LostEvents                 uint64        // that watchers were too slow for, since the start
 	Commands                   []Count
 	InvalidCommands            uint64
 	Refused                    []Count // connections, by reason
@@ -46,9 +49,9 @@ type Transport struct {
 
 // A Mode is one name space of locks, exclusive or shared.
 type Mode struct {
-	Name           string
-	Locks, Holders uint64 // now
-	Orphans        uint64 // since the start
+	Name                    string
+	Locks, Holders, Waiters uint64 // now
+	Orphans                 uint64 // since the start
 }
 
 // A Count is one of a family of counters, since the start.
@@ -85,17 +88,19 @@ type view struct {
 	Tables []table
 }
 
-// A table has a name and numbers in each row.
+// A table has a name and values in each row.
 type table struct {
 	Title   string
-	Columns []string // that of the names first
+	Columns []string // that of the names first; none where the names say it all
 	Rows    []row
 	Note    string
 }
 
+// A row has numbers, or a text instead.
 type row struct {
 	Name    string
 	Numbers []uint64
+	Text    string
 }
 
 // ServeHTTP implements [http.Handler].
@@ -104,7 +109,7 @@ func (p *statusPage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	v := view{
 		Status: status,
 		Ready:  p.opts.Ready(),
-		Up:     uptime(status.Uptime),
+		Up:     age(status.Uptime),
 		Pprof:  p.opts.Pprof,
 		Style:  template.CSS(statusCSS), // our own, so it needs no escaping
 		Tables: tables(status),
@@ -143,7 +148,7 @@ func wantsHTML(accept []string) bool {
 }
 
 func tables(s Status) []table {
-	list := []table{transportTable(s.Transports), modeTable(s)}
+	list := []table{transportTable(s.Transports), modeTable(s), waitingTable(s)}
 	for _, t := range []table{
 		countTable("Refused connections", "reason", s.Refused),
 		countTable("Commands over a limit", "limit", s.Limited),
@@ -159,7 +164,7 @@ func tables(s Status) []table {
 func transportTable(transports []Transport) table {
 	t := table{Title: "Connections", Columns: []string{"transport", "open", "accepted"}}
 	for _, tr := range transports {
-		t.Rows = append(t.Rows, row{tr.Name, []uint64{tr.Open, tr.Accepted}})
+		t.Rows = append(t.Rows, row{Name: tr.Name, Numbers: []uint64{tr.Open, tr.Accepted}})
 	}
 	return t
 }
@@ -167,20 +172,38 @@ func transportTable(transports []Transport) table {
 func modeTable(s Status) table {
 	t := table{
 		Title:   "Locks",
-		Columns: []string{"mode", "locks", "holders", "orphans"},
+		Columns: []string{"mode", "locks", "holders", "waiters", "orphans"},
 		Note: "Orphans are holds that ended with their connection. " +
 			"Names and bookkeeping take " + size(s.TableBytes) + ".",
 	}
 	for _, m := range s.Modes {
-		t.Rows = append(t.Rows, row{m.Name, []uint64{m.Locks, m.Holders, m.Orphans}})
+		t.Rows = append(t.Rows, row{Name: m.Name, Numbers: []uint64{m.Locks, m.Holders, m.Waiters, m.Orphans}})
 	}
 	return t
+}
+
+func waitingTable(s Status) table {
+	oldest := "none"
+	for _, m := range s.Modes {
+		if m.Waiters > 0 {
+			oldest = age(s.OldestWaiter)
+		}
+	}
+	return table{
+		Title: "Waiting and watching",
+		Rows: []row{
+			{Name: "oldest waiter", Text: oldest},
+			{Name: "watchers", Numbers: []uint64{s.Watchers}},
+			{Name: "lost events", Numbers: []uint64{s.LostEvents}},
+		},
+		Note: "Lost events are those that watchers were too slow for.",
+	}
 }
 
 func countTable(title, column string, counts []Count, more ...Count) table {
 	t := table{Title: title, Columns: []string{column, "count"}}
 	for _, c := range append(counts[:len(counts):len(counts)], more...) {
-		t.Rows = append(t.Rows, row{c.Name, []uint64{c.Value}})
+		t.Rows = append(t.Rows, row{Name: c.Name, Numbers: []uint64{c.Value}})
 	}
 	return t
 }
@@ -207,11 +230,16 @@ func (v view) text() string {
 
 func (t table) writeText(w io.Writer) {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(tw, "  %s\n", strings.Join(t.Columns, "\t"))
+	if len(t.Columns) > 0 {
+		fmt.Fprintf(tw, "  %s\n", strings.Join(t.Columns, "\t"))
+	}
 	for _, r := range t.Rows {
 		fmt.Fprintf(tw, "  %s", r.Name)
 		for _, n := range r.Numbers {
 			fmt.Fprintf(tw, "\t%d", n)
+		}
+		if r.Text != "" {
+			fmt.Fprintf(tw, "\t%s", r.Text)
 		}
 		fmt.Fprintln(tw)
 	}

@@ -25,10 +25,13 @@ func status() admin.Status {
 			{Name: "websocket"},
 		},
 		Modes: []admin.Mode{
-			{Name: "exclusive", Locks: 1017, Holders: 1017, Orphans: 5},
+			{Name: "exclusive", Locks: 1017, Holders: 1017, Waiters: 2345, Orphans: 5},
 			{Name: "shared", Locks: 3, Holders: 9, Orphans: 1},
 		},
+		OldestWaiter:    3*time.Minute + 12*time.Second + 900*time.Millisecond,
 		TableBytes:      1234567,
+		Watchers:        8,
+		LostEvents:      76543,
 		Commands:        []admin.Count{{Name: "d", Value: 0}, {Name: "g", Value: 1234567890}, {Name: "q", Value: 999}},
 		InvalidCommands: 7,
 		Refused:         []admin.Count{{Name: "allow_from", Value: 4}, {Name: "connections", Value: 0}},
@@ -56,11 +59,12 @@ func TestTheHTMLPageShowsAllOfTheStatus(t *testing.T) {
 	got := page(t, admin.Options{Status: status}, "text/html")
 	text := regexp.MustCompile(`(?:<style>[^<]*</style>|<[^>]*>|[ \n])+`).ReplaceAllString(got.body, " ")
 	for _, want := range []string{
-		"ready version 1.2.3 · commit 0123abc · go1.26.0 · up 3 d 4 h",
+		"ready version 1.2.3 · commit 0123abc · go1.26.0 · up&nbsp;3d4h",
 		"tcp://[::]:9999", "unix:///run/lockd.sock",
 		"transport open accepted tcp 12 3\u202f456\u202f789 unix 1 2 websocket 0 0",
-		"mode locks holders orphans exclusive 1\u202f017 1\u202f017 5 shared 3 9 1",
+		"mode locks holders waiters orphans exclusive 1\u202f017 1\u202f017 2\u202f345 5 shared 3 9 0 1",
 		"Names and bookkeeping take 1.2 MiB.",
+		"oldest waiter 3m12s watchers 8 lost events 76\u202f543",
 		"command count d 0 g 1\u202f234\u202f567\u202f890 q 999 (invalid) 7",
 		"reason count allow_from 4 connections 0",
 		"limit count locks_per_connection 0 table_bytes 6",
@@ -170,13 +174,13 @@ func TestUptimesAndSizesAreShownInReadableUnits(t *testing.T) {
 		bytes  int64
 		want   []string
 	}{
-		{0, 0, []string{"up 0 s\n", "take 0 bytes."}},
-		{59*time.Second + 999*time.Millisecond, 1023, []string{"up 59 s\n", "take 1023 bytes."}},
-		{time.Minute, 1024, []string{"up 1 min 0 s\n", "take 1.0 KiB."}},
-		{time.Hour - 1, 1536, []string{"up 59 min 59 s\n", "take 1.5 KiB."}},
-		{time.Hour + 2*time.Minute, 3 << 20, []string{"up 1 h 2 min\n", "take 3.0 MiB."}},
-		{24 * time.Hour, 5 << 30, []string{"up 1 d 0 h\n", "take 5.0 GiB."}},
-		{400*24*time.Hour + time.Hour, 7 << 40, []string{"up 400 d 1 h\n", "take 7.0 TiB."}},
+		{0, 0, []string{"up 0s\n", "take 0 bytes."}},
+		{59*time.Second + 999*time.Millisecond, 1023, []string{"up 59s\n", "take 1023 bytes."}},
+		{time.Minute, 1024, []string{"up 1m0s\n", "take 1.0 KiB."}},
+		{time.Hour - 1, 1536, []string{"up 59m59s\n", "take 1.5 KiB."}},
+		{time.Hour + 2*time.Minute, 3 << 20, []string{"up 1h2m\n", "take 3.0 MiB."}},
+		{24 * time.Hour, 5 << 30, []string{"up 1d0h\n", "take 5.0 GiB."}},
+		{400*24*time.Hour + time.Hour, 7 << 40, []string{"up 400d1h\n", "take 7.0 TiB."}},
 	} {
 		got := page(t, admin.Options{Status: func() admin.Status {
 			return admin.Status{Uptime: tc.uptime, TableBytes: tc.bytes}
@@ -184,6 +188,35 @@ func TestUptimesAndSizesAreShownInReadableUnits(t *testing.T) {
 		for _, want := range tc.want {
 			if !strings.Contains(got.body, want) {
 				t.Errorf("%v, %d bytes: no %q in\n%s", tc.uptime, tc.bytes, want, got.body)
+			}
+		}
+	}
+}
+
+func TestTheOldestWaiterIsTheOneOfAnyModeOrNone(t *testing.T) {
+	for _, tc := range []struct {
+		exclusive, shared uint64
+		oldest            time.Duration
+		want              string
+	}{
+		{0, 0, 0, "none"},
+		{1, 0, 0, "0s"}, // this moment
+		{1, 0, time.Hour + 7*time.Second, "1h0m"},
+		{0, 1, 26 * time.Hour, "1d2h"},
+		{2, 1, 45 * time.Second, "45s"},
+	} {
+		status := func() admin.Status {
+			return admin.Status{
+				Modes:        []admin.Mode{{Name: "exclusive", Waiters: tc.exclusive}, {Name: "shared", Waiters: tc.shared}},
+				OldestWaiter: tc.oldest,
+			}
+		}
+		for accept, want := range map[string]string{
+			"text/html": `<th scope="row">oldest waiter</th><td>` + tc.want + "</td>",
+			"*/*":       "\n  oldest waiter  " + tc.want + "\n",
+		} {
+			if got := page(t, admin.Options{Status: status}, accept); !strings.Contains(got.body, want) {
+				t.Errorf("%+v: no %q in\n%s", tc, want, got.body)
 			}
 		}
 	}

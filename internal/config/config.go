@@ -29,13 +29,18 @@ type Config struct {
 	HTTPPprof bool `mapstructure:"http_pprof"`
 	// AllowFrom holds the networks clients may come from; Unix sockets are not
 	// its business.
-	AllowFrom Networks  `mapstructure:"allow_from"`
+	AllowFrom Networks `mapstructure:"allow_from"`
+	// AdminFrom holds the clients that may break locks and disconnect others.
+	AdminFrom Networks  `mapstructure:"admin_from"`
 	Features  Features  `mapstructure:"features"`
 	Limits    Limits    `mapstructure:"limits"`
 	WebSocket WebSocket `mapstructure:"websocket"`
 	Keepalive Keepalive `mapstructure:"keepalive"`
 	Shutdown  Shutdown  `mapstructure:"shutdown"`
 	Log       Log       `mapstructure:"log"`
+	// StateDir is the path of the directory that keeps fencing tokens rising over
+	// restarts; empty is none.
+	StateDir string `mapstructure:"state_dir"`
 	// PIDFile is the path of the file the process id is written to; empty is none.
 	PIDFile string `mapstructure:"pid_file"`
 }
@@ -130,6 +135,7 @@ func Default() Config {
 		Listen:    []string{"tcp://:9999"},
 		HTTP:      ":9996",
 		AllowFrom: MustParseNetworks("loopback", "private"),
+		AdminFrom: Networks{words: []string{unixWord}, unix: true},
 		Features:  Features{Dump: true, Registry: true},
 		Limits: Limits{
 			SnapshotBytes:     256 << 20,

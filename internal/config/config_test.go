@@ -42,6 +42,7 @@ func TestDefaults(t *testing.T) {
 		Listen:    []string{"tcp://:9999"},
 		HTTP:      ":9996",
 		AllowFrom: got.AllowFrom,
+		AdminFrom: got.AdminFrom,
 		Features:  Features{true, true},
 		Limits:    Limits{0, 0, 0, 0, 268435456, 65536, 1048576},
 		WebSocket: WebSocket{[]string{}},
@@ -54,6 +55,9 @@ func TestDefaults(t *testing.T) {
 	}
 	if got.AllowFrom.String() != "loopback private" {
 		t.Errorf("allow_from is %q", got.AllowFrom)
+	}
+	if got.AdminFrom.String() != "unix" || !got.AdminFrom.Contains(netip.Addr{}) || got.AdminFrom.Contains(netip.MustParseAddr("127.0.0.1")) {
+		t.Errorf("admin_from is %q", got.AdminFrom)
 	}
 }
 
@@ -104,7 +108,65 @@ func TestNetworksContain(t *testing.T) {
 			}
 		}
 		if n.Contains(netip.Addr{}) {
-			t.Errorf("%q contains no address at all", test.words)
+			t.Errorf("%q contains Unix sockets", test.words)
+		}
+	}
+}
+
+func TestClientsContainUnixSocketsOnlyWhereTheySaySo(t *testing.T) {
+	for _, test := range []struct {
+		words       string
+		unix        bool
+		in, outside string
+	}{
+		{"unix", true, "", "127.0.0.1 ::1 10.0.0.1 0.0.0.0 ::"},
+		{"unix unix", true, "", "127.0.0.1 ::1"},
+		{"loopback unix", true, "127.0.0.1 ::1 ::ffff:127.0.0.1", "10.0.0.1"},
+		{"unix 192.0.2.0/24 unix fe80::/10", true, "192.0.2.1 fe80::1%eth0", "127.0.0.1"},
+		{"any", false, "127.0.0.1 8.8.8.8 ::1", ""},
+		{"loopback private", false, "127.0.0.1 10.0.0.1", "8.8.8.8"},
+		{"", false, "", "127.0.0.1 ::1"},
+	} {
+		n, err := ParseClients(strings.Fields(test.words)...)
+		if err != nil {
+			t.Errorf("%q: %v", test.words, err)
+		}
+		if n.String() != test.words || strings.Join(n.Words(), " ") != test.words {
+			t.Errorf("%q became %q, %q", test.words, n, n.Words())
+		}
+		if got := n.Contains(netip.Addr{}); got != test.unix {
+			t.Errorf("%q contains Unix sockets: %t", test.words, got)
+		}
+		for _, addr := range strings.Fields(test.in) {
+			if !n.Contains(netip.MustParseAddr(addr)) {
+				t.Errorf("%q does not contain %s", test.words, addr)
+			}
+		}
+		for _, addr := range strings.Fields(test.outside) {
+			if n.Contains(netip.MustParseAddr(addr)) {
+				t.Errorf("%q contains %s", test.words, addr)
+			}
+		}
+	}
+}
+
+func TestNobodyIsAClientWhereAWordIsWrong(t *testing.T) {
+	n, err := ParseClients("unix", "any", "nowhere")
+	if err == nil || n.Contains(netip.Addr{}) || n.Contains(netip.MustParseAddr("127.0.0.1")) || n.String() != "" {
+		t.Errorf("got %q, %v", n, err)
+	}
+}
+
+func TestWordsAreNotSharedWithTheCaller(t *testing.T) {
+	for name, parse := range map[string]func(...string) (Networks, error){"networks": ParseNetworks, "clients": ParseClients} {
+		words := []string{"any", "loopback"}
+		n, err := parse(words...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		words[0], n.Words()[1] = "x", "y"
+		if n.String() != "any loopback" {
+			t.Errorf("%s: became %q", name, n)
 		}
 	}
 }

@@ -178,6 +178,7 @@ func TestValuesNotTaken(t *testing.T) {
 	const (
 		hostPort = ` is not HOST:PORT; write for example :9996, 127.0.0.1:9996 or "[::1]:9996"`
 		network  = " is not a network; write an IP address, a CIDR such as 10.0.0.0/8, loopback, private or any"
+		client   = " is not a network; write an IP address, a CIDR such as 10.0.0.0/8, loopback, private, any or unix"
 		host     = " is not a host; write for example app.example.com or app.example.com:8443"
 		seconds  = "; write whole seconds from 1s to 32767s"
 		grace    = "; write 0, a time with its unit such as 5s or 1m30s, or forever"
@@ -199,6 +200,14 @@ func TestValuesNotTaken(t *testing.T) {
 		{"allow_from", "fe80::1%eth0", "fe80::1%eth0 has a zone, which is not looked at; write fe80::1"},
 		{"allow_from", "::ffff:10.0.0.0/104", "::ffff:10.0.0.0/104 never matches, IPv4 clients are judged as IPv4; write 10.0.0.0/8"},
 		{"allow_from", "::ffff:10.0.0.1", "::ffff:10.0.0.1 never matches, IPv4 clients are judged as IPv4; write 10.0.0.1/32"},
+		{"admin_from", "privat", "privat" + client},
+		{"admin_from", "UNIX", "UNIX" + client},
+		{"admin_from", "unix:", "unix:" + client},
+		{"admin_from", "loopback,unix", "loopback,unix" + client},
+		{"admin_from", "", `""` + client},
+		{"admin_from", "10.1.2.3/8", "10.1.2.3/8 is not the first address of a network; write 10.0.0.0/8 or 10.1.2.3"},
+		{"admin_from", "fe80::1%eth0", "fe80::1%eth0 has a zone, which is not looked at; write fe80::1"},
+		{"state_dir", "a\nb", `"a\nb" holds a control character; remove it`},
 		{"websocket.origins", "*", "*" + host},
 		{"websocket.origins", "a/b", "a/b" + host},
 		{"websocket.origins", "a:x", "a:x" + host},

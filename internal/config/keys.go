@@ -48,6 +48,7 @@ func table(checkAddress func(string) error) []key {
 		{"http_web_config", path(), EachRequest},
 		{"http_pprof", boolean(), Restart},
 		{"allow_from", networks(), NewConnections},
+		{"admin_from", clients(), AtReload},
 		{"features.dump", boolean(), AtReload},
 		{"features.registry", boolean(), AtReload},
 		{"limits.connections", integer(0, math.MaxInt), AtReload},
@@ -65,6 +66,7 @@ func table(checkAddress func(string) error) []key {
 		{"shutdown.grace", grace(), AtReload},
 		{"log.level", logLevel(), AtReload},
 		{"log.format", choice("auto", "text", "color", "json", "journal"), AtReload},
+		{"state_dir", path(), Restart},
 		{"pid_file", path(), Restart},
 	}
 }

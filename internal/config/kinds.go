@@ -218,11 +218,22 @@ func list(check func(string) error) kind {
 	}
 }
 
-func networks() kind {
+func networks() kind { return listOf(ParseNetworks) }
+
+func clients() kind { return listOf(ParseClients) }
+
+// listOf is a list of words that parse takes, one by one and all together.
+func listOf(parse func(words ...string) (Networks, error)) kind {
 	return kind{
 		tags:  "!!str",
-		parse: func(text string) (any, error) { return parseNetwork(text) },
-		list:  func(items []string) any { return MustParseNetworks(items...) },
+		parse: func(text string) (any, error) { return parse(text) },
+		list: func(items []string) any {
+			n, err := parse(items...)
+			if err != nil {
+				panic("config: " + err.Error()) // each was good
+			}
+			return n
+		},
 	}
 }
 

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/viper"
@@ -63,10 +64,11 @@ func Load(o Options) (*Loaded, error) {
 	fromFile, fileErrors := parseFile(path, data, keys)
 	fromEnvironment, environmentErrors := o.environment(keys)
 	fromFlags, flagErrors := o.overrides(keys)
-	if err := errors.Join(append(append(fileErrors, environmentErrors...), flagErrors...)...); err != nil {
+	defaults, systemdErrors := o.defaults()
+	if err := errors.Join(slices.Concat(fileErrors, environmentErrors, flagErrors, systemdErrors)...); err != nil {
 		return nil, err
 	}
-	return merge(keys, path, o.defaults(), fromFile, fromEnvironment, fromFlags)
+	return merge(keys, path, defaults, fromFile, fromEnvironment, fromFlags)
 }
 
 // assignment is a value that some source gives to a key, checked and of the type
@@ -97,10 +99,21 @@ func merge(keys []key, path string, sources ...[]assignment) (*Loaded, error) {
 	return loaded, nil
 }
 
-// defaults returns what differs from Default because of sockets from systemd.
-func (o Options) defaults() []assignment {
+// stateDirectory is the variable in which systemd hands over the directories of a
+// unit's StateDirectory=, separated by colons.
+const stateDirectory = "STATE_DIRECTORY"
+
+// defaults returns what differs from Default because of systemd.
+func (o Options) defaults() (as []assignment, problems []error) {
+	if dirs, _ := o.lookup(stateDirectory); dirs != "" {
+		const origin = "environment " + stateDirectory
+		first, _, _ := strings.Cut(dirs, ":")
+		if err := checkText(first); err != nil {
+			problems = append(problems, fmt.Errorf("%s: %w", origin, err))
+		}
+		as = append(as, assignment{"state_dir", first, origin})
+	}
 	const origin = "systemd socket"
-	var as []assignment
 	for _, name := range o.Passed {
 		switch name {
 		case "lockd":
@@ -109,7 +122,7 @@ func (o Options) defaults() []assignment {
 			as = append(as, assignment{"http", "", origin})
 		}
 	}
-	return as
+	return as, problems
 }
 
 // environment returns what the environment sets. An empty variable is an empty

@@ -31,6 +31,7 @@ func examples() map[string]example {
 		"http_web_config":             {`/etc/lockd/web.yaml`, []string{"/etc/lockd/web.yaml"}, `/etc/lockd/web.yaml`},
 		"http_pprof":                  {`true`, []string{"true"}, `true`},
 		"allow_from":                  {`[any, 10.0.0.0/8]`, []string{"any", "10.0.0.0/8"}, `[any, 10.0.0.0/8]`},
+		"admin_from":                  {`[unix, 10.0.0.0/8]`, []string{"unix", "10.0.0.0/8"}, `[unix, 10.0.0.0/8]`},
 		"features.dump":               {`false`, []string{"false"}, `false`},
 		"features.registry":           {`false`, []string{"false"}, `false`},
 		"limits.connections":          {`100`, []string{"100"}, `100`},
@@ -48,6 +49,7 @@ func examples() map[string]example {
 		"shutdown.grace":              {`forever`, []string{"forever"}, `forever`},
 		"log.level":                   {`debug`, []string{"debug"}, `debug`},
 		"log.format":                  {`json`, []string{"json"}, `json`},
+		"state_dir":                   {`"/var/lib/my lockd"`, []string{"/var/lib/my lockd"}, `/var/lib/my lockd`},
 		"pid_file":                    {`"/run/my lockd.pid"`, []string{"/run/my lockd.pid"}, `/run/my lockd.pid`},
 	}
 }
@@ -226,6 +228,66 @@ func TestSocketsFromSystemdChangeOnlyTheirDefault(t *testing.T) {
 	}
 }
 
+func TestStateDirectoryFromSystemdChangesOnlyTheDefault(t *testing.T) {
+	const fromSystemd = "environment STATE_DIRECTORY"
+	set := map[string]string{"STATE_DIRECTORY": "/var/lib/lockd"}
+	both := map[string]string{"STATE_DIRECTORY": "/var/lib/lockd", "LOCKD_STATE_DIR": "/e"}
+	for name, test := range map[string]struct {
+		variables map[string]string
+		file      string
+		flags     []Override
+		want      Setting
+	}{
+		"one directory": {set, "", nil, Setting{"state_dir", "/var/lib/lockd", fromSystemd}},
+		"the first of several": {
+			map[string]string{"STATE_DIRECTORY": "/var/lib/a b:/var/lib/c"},
+			"", nil,
+			Setting{"state_dir", "/var/lib/a b", fromSystemd},
+		},
+		"an empty variable":       {map[string]string{"STATE_DIRECTORY": ""}, "", nil, Setting{"state_dir", `""`, "default"}},
+		"no variable":             {nil, "", nil, Setting{"state_dir", `""`, "default"}},
+		"a file over it":          {set, "state_dir: /f\n", nil, Setting{"state_dir", "/f", "file PATH:1"}},
+		"a file that wants none":  {set, "state_dir: \"\"\n", nil, Setting{"state_dir", `""`, "file PATH:1"}},
+		"the environment over it": {both, "state_dir: /f\n", nil, Setting{"state_dir", "/e", "environment LOCKD_STATE_DIR"}},
+		"the environment that wants none": {
+			map[string]string{"STATE_DIRECTORY": "/var/lib/lockd", "LOCKD_STATE_DIR": ""},
+			"state_dir: /f\n", nil,
+			Setting{"state_dir", `""`, "environment LOCKD_STATE_DIR"},
+		},
+		"a flag over all": {
+			both, "state_dir: /f\n",
+			[]Override{{"state_dir", []string{"/o"}, "flag --x"}},
+			Setting{"state_dir", "/o", "flag --x"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := Options{Path: writeFile(t, test.file), LookupEnv: environment(test.variables), Overrides: test.flags}
+			loaded := load(t, o)
+			test.want.Origin = strings.ReplaceAll(test.want.Origin, "PATH", o.Path)
+			if got := setting(t, loaded, "state_dir"); got != test.want {
+				t.Errorf("got %+v, want %+v", got, test.want)
+			}
+			otherKeysAreDefault(t, "state_dir", loaded.Config)
+		})
+	}
+}
+
+// What systemd hands over is held to what everybody else may say: it is shown
+// again as YAML.
+func TestStateDirectoryFromSystemdIsCheckedLikeAnyOther(t *testing.T) {
+	for value, want := range map[string]string{
+		"/var/lib/a\nb": `"/var/lib/a\nb" holds a control character; remove it`,
+		"/var/lib/\xff": `"/var/lib/\xff" is not UTF-8; write it in UTF-8`,
+	} {
+		o := alone(t)
+		o.LookupEnv = environment(map[string]string{"STATE_DIRECTORY": value})
+		_, err := Load(o)
+		if want := "environment STATE_DIRECTORY: " + want; err == nil || err.Error() != want {
+			t.Errorf("%q\n got %v\nwant %s", value, err, want)
+		}
+	}
+}
+
 func TestNothingGivesTheDefaults(t *testing.T) {
 	for name, content := range map[string]string{
 		"nothing": "", "comments": "# a\n\n# b\n", "a document without content": "---\n",
@@ -314,7 +376,7 @@ func TestEmptyVariableIsAValueOnlyWhereNothingIsOne(t *testing.T) {
 		}
 	}
 	want := Default()
-	want.Listen, want.HTTP, want.AllowFrom = []string{}, "", MustParseNetworks()
+	want.Listen, want.HTTP, want.AllowFrom, want.AdminFrom = []string{}, "", MustParseNetworks(), MustParseNetworks()
 	if changes := Diff(want, loaded.Config); changes != nil {
 		t.Errorf("differs from what is wanted: %+v", changes)
 	}

@@ -7,18 +7,36 @@ import (
 	"strings"
 )
 
-// Networks is a set of IP networks. The zero value holds no address.
+// Networks is a set of IP networks, and may hold Unix sockets as well. The zero
+// value holds no address.
 type Networks struct {
 	words    []string // as written
 	prefixes []netip.Prefix
+	unix     bool
 }
 
 // ParseNetworks takes CIDRs, single IP addresses and the words loopback,
 // private (RFC 1918, unique local and link-local addresses) and any.
-func ParseNetworks(words ...string) (Networks, error) {
-	n := Networks{words: slices.Clone(words)}
+func ParseNetworks(words ...string) (Networks, error) { return parseWords(words, false) }
+
+// ParseClients takes what [ParseNetworks] does and the word unix, for the clients
+// of Unix sockets.
+func ParseClients(words ...string) (Networks, error) { return parseWords(words, true) }
+
+// unixWord stands for the clients of Unix sockets.
+const unixWord = "unix"
+
+func parseWords(words []string, unix bool) (Networks, error) {
+	n, good := Networks{words: slices.Clone(words)}, "loopback, private or any"
+	if unix {
+		good = "loopback, private, any or " + unixWord
+	}
 	for _, word := range words {
-		prefixes, err := parseNetwork(word)
+		if unix && word == unixWord {
+			n.unix = true
+			continue
+		}
+		prefixes, err := parseNetwork(word, good)
 		if err != nil {
 			return Networks{}, err
 		}
@@ -37,8 +55,12 @@ func MustParseNetworks(words ...string) Networks {
 }
 
 // Contains reports whether addr is in one of the networks. An IPv4-mapped IPv6
-// address is judged as the IPv4 address it is, and a zone does not matter.
+// address is judged as the IPv4 address it is, and a zone does not matter. The
+// zero address stands for the clients of Unix sockets.
 func (n Networks) Contains(addr netip.Addr) bool {
+	if !addr.IsValid() {
+		return n.unix
+	}
 	addr = addr.Unmap().WithZone("")
 	return slices.ContainsFunc(n.prefixes, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
@@ -49,7 +71,8 @@ func (n Networks) Words() []string { return slices.Clone(n.words) }
 // String returns the networks as they were written, separated by blanks.
 func (n Networks) String() string { return strings.Join(n.words, " ") }
 
-func parseNetwork(word string) ([]netip.Prefix, error) {
+// parseNetwork knows the words that good lists for people.
+func parseNetwork(word, good string) ([]netip.Prefix, error) {
 	switch word {
 	case "loopback":
 		return parsePrefixes("127.0.0.0/8", "::1/128"), nil
@@ -57,10 +80,10 @@ func parseNetwork(word string) ([]netip.Prefix, error) {
 		return parsePrefixes("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7", "fe80::/10"), nil
 	case "any":
 		return parsePrefixes("0.0.0.0/0", "::/0"), nil
-	case "unix":
+	case unixWord:
 		return nil, fmt.Errorf("unix is no network; Unix sockets always pass, leave it out")
 	}
-	prefix, err := parsePrefix(word)
+	prefix, err := parsePrefix(word, good)
 	return []netip.Prefix{prefix}, err
 }
 
@@ -74,7 +97,7 @@ func parsePrefixes(texts ...string) []netip.Prefix {
 
 // parsePrefix is strict, because whoever misreads this list opens the server:
 // what could mean a smaller network than it says is an error.
-func parsePrefix(word string) (netip.Prefix, error) {
+func parsePrefix(word, good string) (netip.Prefix, error) {
 	prefix, err := netip.ParsePrefix(word)
 	if addr, addrErr := netip.ParseAddr(word); addrErr == nil {
 		if addr.Zone() != "" {
@@ -83,7 +106,7 @@ func parsePrefix(word string) (netip.Prefix, error) {
 		prefix, err = netip.PrefixFrom(addr, addr.BitLen()), nil
 	}
 	if err != nil {
-		return prefix, fmt.Errorf("%s is not a network; write an IP address, a CIDR such as 10.0.0.0/8, loopback, private or any", show(word))
+		return prefix, fmt.Errorf("%s is not a network; write an IP address, a CIDR such as 10.0.0.0/8, %s", show(word), good)
 	}
 	if prefix != prefix.Masked() {
 		return prefix, fmt.Errorf("%s is not the first address of a network; write %s or %s", show(word), prefix.Masked(), prefix.Addr())

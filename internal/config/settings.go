@@ -12,7 +12,8 @@ type Setting struct {
 	Key   string // dotted
 	Value string // as YAML, on one line
 	// Origin is "default", "file PATH:LINE", "environment LOCKD_X", the origin of
-	// an Override, or "systemd socket" for a default that a passed socket changed.
+	// an Override, or for a default that systemd changed "systemd socket" or
+	// "environment STATE_DIRECTORY".
 	Origin string
 }
 

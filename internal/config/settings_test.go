@@ -55,7 +55,7 @@ func texts(rt *rapid.T, key string) []string {
 		})).Draw(rt, key)
 	case "http":
 		return one("", ":0", "127.0.0.1:80", "[::1]:80", "localhost:9996")
-	case "http_web_config", "pid_file":
+	case "http_web_config", "state_dir", "pid_file":
 		text := rapid.String().Draw(rt, key)
 		if checkText(text) != nil {
 			text = `C:\"'#: ` + "\u200b\u202e\U0001f512 "
@@ -65,6 +65,8 @@ func texts(rt *rapid.T, key string) []string {
 		return one("true", "false")
 	case "allow_from":
 		return rapid.SliceOf(rapid.SampledFrom([]string{"loopback", "private", "any", "10.0.0.0/8", "::1", "fe80::/10", "::/0"})).Draw(rt, key)
+	case "admin_from":
+		return rapid.SliceOf(rapid.SampledFrom([]string{"unix", "loopback", "private", "any", "10.0.0.0/8", "::1"})).Draw(rt, key)
 	case "websocket.origins":
 		return rapid.SliceOf(rapid.SampledFrom([]string{"a.example", "a.example:1", "127.0.0.1", "[::1]:8443", "null", "1e3", "010"})).Draw(rt, key)
 	case "keepalive.idle", "keepalive.interval":
@@ -127,7 +129,7 @@ func TestDiffNamesEveryChangedKeyAndWhatItNeeds(t *testing.T) {
 	}
 	changes := Diff(Default(), load(t, o).Config)
 	reloads := map[string]Reload{
-		"listen": Restart, "http": Restart, "http_web_config": EachRequest, "http_pprof": Restart, "pid_file": Restart,
+		"listen": Restart, "http": Restart, "http_web_config": EachRequest, "http_pprof": Restart, "state_dir": Restart, "pid_file": Restart,
 		"allow_from": NewConnections, "keepalive.idle": NewConnections, "keepalive.interval": NewConnections,
 		"keepalive.count": NewConnections, "keepalive.user_timeout": NewConnections,
 	}

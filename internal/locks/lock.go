@@ -1,14 +1,18 @@
 package locks
 
-import "unsafe"
+import (
+	"time"
+	"unsafe"
+)
 
 // A lock is a name that somebody holds. It belongs to its shard's mutex.
 type lock struct {
 	next    *lock // in the shard's index, or in its list of free ones
 	hash    uint64
 	name    []byte
-	holders holdList[ofLock]
-	own     hold // the first hold, so that a lock of one holder is one object
+	holders list[hold, ofLock]
+	queue   *queue // nil as long as nobody has waited. Nobody waits where nobody holds
+	own     hold   // the first hold, so that a lock of one holder is one object
 	mode    Mode
 }
 
@@ -21,27 +25,26 @@ type hold struct {
 	prevHolder, nextHolder   *hold // in lock.holders
 	prevHolding, nextHolding *hold // in session.holds
 	next                     *hold // in the shard's index
+	grant                    grant
+	since                    time.Duration
 }
+
+// A grant is a fencing token. The bit that tokens leave free says that the hold
+// is broken: its session was told to leave because of it.
+type grant uint64
+
+const broken grant = 1 << 63
+
+func (g grant) token() uint64 { return uint64(g &^ broken) }
 
 // What the limit on the table's size counts: the structures, the name, and a
 // place in the index for each lock and for each shared hold.
 const (
 	pointerBytes = int64(unsafe.Sizeof((*lock)(nil)))
 	holdBytes    = int64(unsafe.Sizeof(hold{})) + pointerBytes
+	waiterBytes  = int64(unsafe.Sizeof(waiter{}))
 	lockBytes    = int64(unsafe.Sizeof(lock{})) + 2*pointerBytes
 )
-
-// A holdList is a doubly linked list through the holds themselves, along the
-// links that the type parameter names.
-type holdList[L links] struct {
-	first, last *hold
-	len         int
-}
-
-// links tells which of a hold's two pairs of pointers a list runs along.
-type links interface {
-	of(h *hold) (prev, next **hold)
-}
 
 type (
 	ofLock    struct{}
@@ -51,35 +54,10 @@ type (
 func (ofLock) of(h *hold) (prev, next **hold)    { return &h.prevHolder, &h.nextHolder }
 func (ofSession) of(h *hold) (prev, next **hold) { return &h.prevHolding, &h.nextHolding }
 
-func (l *holdList[L]) append(h *hold) {
-	var via L
-	prev, _ := via.of(h)
-	*prev = l.last
-	if l.last == nil {
-		l.first = h
-	} else {
-		_, next := via.of(l.last)
-		*next = h
+// orphaned is what happens to the hold when its session leaves.
+func (h *hold) orphaned() EventKind {
+	if h.grant&broken != 0 {
+		return Forced
 	}
-	l.last = h
-	l.len++
-}
-
-func (l *holdList[L]) remove(h *hold) {
-	var via L
-	prev, next := via.of(h)
-	if *prev == nil {
-		l.first = *next
-	} else {
-		_, n := via.of(*prev)
-		*n = *next
-	}
-	if *next == nil {
-		l.last = *prev
-	} else {
-		p, _ := via.of(*next)
-		*p = *prev
-	}
-	*prev, *next = nil, nil
-	l.len--
+	return Orphaned
 }

@@ -1,10 +1,7 @@
 package locks_test
 
 import (
-	"bytes"
 	"errors"
-	"fmt"
-	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -16,7 +13,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestTable(t *testing.T) {
-	lockstest.Run(t, func() lockstest.Table { return locks.New(locks.Limits{}) })
+	lockstest.Run(t, func() lockstest.Table { return newTable(locks.Limits{}) })
 }
 
 // The model must pass too: what judges the table is judged itself.
@@ -24,8 +21,40 @@ func TestModel(t *testing.T) {
 	lockstest.Run(t, func() lockstest.Table { return lockstest.NewModel() })
 }
 
+// newTable returns a table whose first token is 1.
+func newTable(limits locks.Limits) *locks.Table { return locks.New(limits, locks.NewTokens(0)) }
+
+// request is what level 1 asks, at the very first moment.
+func request(m locks.Mode, name []byte) locks.Request { return locks.Request{Mode: m, Name: name} }
+
+// waiting is a request of level 2 that waits for the lock's only place.
+func waiting(m locks.Mode, name string) locks.Request {
+	return locks.Request{Mode: m, Name: []byte(name), Max: 1, Queue: true, Wait: true}
+}
+
+func mustGet(t testing.TB, table *locks.Table, s *locks.Session, m locks.Mode, name string) {
+	t.Helper()
+	if _, err := table.Get(s, request(m, []byte(name))); err != nil {
+		t.Fatalf("get %q: %v", name, err)
+	}
+}
+
+func mustWait(t testing.TB, table *locks.Table, s *locks.Session, m locks.Mode, name string) {
+	t.Helper()
+	if _, err := table.Get(s, waiting(m, name)); !errors.Is(err, locks.ErrWaiting) {
+		t.Fatalf("wait for %q: %v", name, err)
+	}
+}
+
+func wantError(t *testing.T, table *locks.Table, s *locks.Session, r locks.Request, want error) {
+	t.Helper()
+	if got, err := table.Get(s, r); got.Token != 0 || !errors.Is(err, want) {
+		t.Fatalf("get %.20q: %+v, %v; want %v", r.Name, got, err, want)
+	}
+}
+
 func TestASessionIsCalledByItsNameOrElseItsAddress(t *testing.T) {
-	s := locks.NewSession("127.0.0.1:4711")
+	s := locks.NewSession("127.0.0.1:4711", nil)
 	for _, tt := range []struct{ set, want string }{
 		{"", "127.0.0.1:4711"}, {"web 1", "web 1"}, {"web 2", "web 2"}, {"", "127.0.0.1:4711"},
 	} {
@@ -37,7 +66,7 @@ func TestASessionIsCalledByItsNameOrElseItsAddress(t *testing.T) {
 }
 
 func TestASessionKnowsHowManyLocksItHolds(t *testing.T) {
-	table, s := locks.New(locks.Limits{}), locks.NewSession("a")
+	table, s := newTable(locks.Limits{}), locks.NewSession("a", nil)
 	want := func(n int) {
 		t.Helper()
 		if got := s.Holds(); got != n {
@@ -50,180 +79,94 @@ func TestASessionKnowsHowManyLocksItHolds(t *testing.T) {
 	want(1)
 	mustGet(t, table, s, locks.Shared, "x")
 	want(2)
-	table.Release(s, locks.Exclusive, []byte("x"))
-	table.Release(s, locks.Exclusive, []byte("x"))
+	table.Release(s, locks.Exclusive, []byte("x"), 0)
+	table.Release(s, locks.Exclusive, []byte("x"), 0)
 	want(1)
-	table.Leave(s)
+	table.Leave(s, 0)
 	want(0)
 }
 
-func mustGet(t testing.TB, table *locks.Table, s *locks.Session, m locks.Mode, name string) {
-	t.Helper()
-	if _, err := table.Get(s, m, []byte(name)); err != nil {
-		t.Fatalf("get %q: %v", name, err)
-	}
-}
-
-func wantError(t *testing.T, table *locks.Table, s *locks.Session, m locks.Mode, name string, want error) {
-	t.Helper()
-	if n, err := table.Get(s, m, []byte(name)); n != 0 || !errors.Is(err, want) {
-		t.Fatalf("get %.20q: %d, %v; want %v", name, n, err, want)
-	}
-}
-
-func TestASessionHoldsNoMoreThanItsLimit(t *testing.T) {
-	table := locks.New(locks.Limits{SessionHolds: 2})
-	a, b := locks.NewSession("a"), locks.NewSession("b")
+func TestASessionKnowsHowManyLocksItWasGranted(t *testing.T) {
+	table, a, b := newTable(locks.Limits{}), locks.NewSession("a", nil), locks.NewSession("b", nil)
 	mustGet(t, table, a, locks.Exclusive, "x")
-	mustGet(t, table, a, locks.Shared, "x") // both modes together
-	before := table.Stats()
-	wantError(t, table, a, locks.Exclusive, "y", locks.ErrSessionLimit)
-	wantError(t, table, a, locks.Shared, "y", locks.ErrSessionLimit)
-	if got := table.Stats(); got != before {
-		t.Errorf("a refused get changed the counters from %+v to %+v", before, got)
-	}
-	mustGet(t, table, a, locks.Exclusive, "x") // held already
-	mustGet(t, table, a, locks.Shared, "x")
-	mustGet(t, table, b, locks.Shared, "x") // each session has its own
 	mustGet(t, table, b, locks.Exclusive, "y")
-	wantError(t, table, b, locks.Exclusive, "x", locks.ErrHeld) // what would be so without the limit too
-	table.Release(a, locks.Shared, []byte("x"))
+	mustWait(t, table, b, locks.Exclusive, "x")
 	mustGet(t, table, a, locks.Exclusive, "z")
-	table.Leave(a)
-	mustGet(t, table, a, locks.Exclusive, "x")
-	mustGet(t, table, a, locks.Exclusive, "z")
+	table.Leave(a, 0)
+	mustGet(t, table, b, locks.Exclusive, "ends the wait")
+	if a.Holds() != 0 || b.Holds() != 2 {
+		t.Errorf("who left holds %d and who waited %d, want 0 and 2", a.Holds(), b.Holds())
+	}
 }
 
-func TestALoweredSessionLimitKeepsWhatIsHeld(t *testing.T) {
-	table, s := locks.New(locks.Limits{}), locks.NewSession("a")
-	for i := range 5 {
-		mustGet(t, table, s, locks.Exclusive, fmt.Sprint(i))
-	}
-	table.SetLimits(locks.Limits{SessionHolds: 3})
-	if s.Holds() != 5 || table.Stats().Exclusive.Locks != 5 {
-		t.Errorf("of 5 locks, %d and %d are left", s.Holds(), table.Stats().Exclusive.Locks)
-	}
-	mustGet(t, table, s, locks.Exclusive, "4")
-	for i := range 3 {
-		wantError(t, table, s, locks.Exclusive, "new", locks.ErrSessionLimit)
-		table.Release(s, locks.Exclusive, []byte(fmt.Sprint(i)))
-	}
-	mustGet(t, table, s, locks.Exclusive, "new")
-	wantError(t, table, s, locks.Exclusive, "newer", locks.ErrSessionLimit)
-	table.SetLimits(locks.Limits{})
-	mustGet(t, table, s, locks.Exclusive, "newer")
-}
-
-// fill gets locks until the table is full, and returns their number.
-func fill(t *testing.T, table *locks.Table, s *locks.Session, m locks.Mode) int {
-	t.Helper()
-	for i := range 1_000_000 {
-		_, err := table.Get(s, m, fmt.Appendf(nil, "fill/%06d", i))
-		if errors.Is(err, locks.ErrTableFull) {
-			return i
-		}
-		if err != nil {
-			t.Fatal(err)
+func TestASessionKnowsThatItsWaitIsGranted(t *testing.T) {
+	table, a, b, c := newTable(locks.Limits{}), locks.NewSession("a", nil), locks.NewSession("b", nil), locks.NewSession("c", nil)
+	want := func(wantB, wantC bool) {
+		t.Helper()
+		if b.Granted() != wantB || c.Granted() != wantC {
+			t.Errorf("granted: %t and %t, want %t and %t", b.Granted(), c.Granted(), wantB, wantC)
 		}
 	}
-	t.Fatal("the table is never full")
-	return 0
-}
-
-func TestTheTableGrowsNoLargerThanItsLimit(t *testing.T) {
-	const limit = 10_000
 	for _, m := range []locks.Mode{locks.Exclusive, locks.Shared} {
-		table, a, b := locks.New(locks.Limits{Bytes: limit}), locks.NewSession("a"), locks.NewSession("b")
-		n := fill(t, table, a, m)
-		full := table.Stats()
-		if n < 10 || full.Bytes > limit || full.Bytes < limit-limit/int64(n) {
-			t.Fatalf("%d locks are %d bytes at a limit of %d", n, full.Bytes, limit)
-		}
-		wantError(t, table, b, locks.Exclusive, "another", locks.ErrTableFull)
-		wantError(t, table, b, locks.Shared, "another", locks.ErrTableFull)
-		if got := table.Stats(); got != full {
-			t.Errorf("refused gets changed the counters from %+v to %+v", full, got)
-		}
-		mustGet(t, table, a, m, "fill/000000") // held already
-		table.Release(a, m, []byte("fill/000000"))
-		wantError(t, table, b, m, strings.Repeat("longer than what was released", 100), locks.ErrTableFull)
-		mustGet(t, table, b, m, "other/00000")
-		table.Leave(a)
-		table.Leave(b)
-		if got := table.Stats().Bytes; got != 0 {
-			t.Errorf("an empty table counts %d bytes", got)
-		}
+		mustGet(t, table, a, m, "x")
+		mustGet(t, table, b, m, "y") // a lock got at once is no wait granted
+		want(false, false)
+		mustWait(t, table, b, m, "x")
+		mustWait(t, table, c, m, "x")
+		want(false, false)
+		table.Release(a, m, []byte("x"), 0)
+		want(true, false)
+		mustGet(t, table, b, m, "ends the wait")
+		want(false, false)
+		table.Leave(b, 0)
+		want(false, true)
+		table.Leave(c, 0)
+		want(false, false)
+		mustGet(t, table, a, m, "x")
+		mustWait(t, table, b, m, "x")
+		wantError(t, table, b, locks.Request{}, locks.ErrQueue)
+		want(false, false)
+		table.Leave(a, 0)
 	}
 }
 
-func TestHoldersOfOneLockCountForTheTablesLimit(t *testing.T) {
-	table := locks.New(locks.Limits{Bytes: 10_000})
-	for n := 0; ; n++ {
-		before := table.Stats()
-		got, err := table.Get(locks.NewSession("s"), locks.Shared, []byte("x"))
-		if errors.Is(err, locks.ErrTableFull) && n > 10 {
-			if after := table.Stats(); after != before {
-				t.Errorf("a refused get changed the counters from %+v to %+v", before, after)
-			}
-			return
-		}
-		if err != nil || got != n+1 || n > 1000 {
-			t.Fatalf("session %d: %d holders, %v", n, got, err)
-		}
+func TestWhoseMaximumIsBelowNoneHasNoMaximum(t *testing.T) {
+	table, a, b := newTable(locks.Limits{}), locks.NewSession("a", nil), locks.NewSession("b", nil)
+	mustGet(t, table, a, locks.Shared, "x")
+	r := waiting(locks.Shared, "x")
+	r.Max = -1
+	if got, err := table.Get(b, r); err != nil || got.Holders != 2 {
+		t.Errorf("beside one holder: %+v, %v", got, err)
+	}
+	table.Leave(b, 0)
+	mustWait(t, table, b, locks.Shared, "x")
+	c := locks.NewSession("c", nil)
+	if got, err := table.Get(c, r); !errors.Is(err, locks.ErrWaiting) {
+		t.Errorf("behind one who waits: %+v, %v", got, err)
+	}
+	table.Leave(a, 0)
+	if got, err := table.Get(c, r); err != nil || got.Holders != 2 {
+		t.Errorf("behind one who has waited: %+v, %v", got, err)
+	}
+	table.Leave(b, 0)
+	table.Leave(c, 0)
+	if got := table.Stats(); got.Bytes != 0 || got.Waiting {
+		t.Errorf("when all have left: %+v", got)
 	}
 }
 
-func TestANameCountsWithItsLength(t *testing.T) {
-	table, s := locks.New(locks.Limits{}), locks.NewSession("a")
-	size := func(name string) int64 {
-		mustGet(t, table, s, locks.Exclusive, name)
-		defer table.Leave(s)
-		return table.Stats().Bytes
+func TestASessionHasTheOwnerItWasGiven(t *testing.T) {
+	owner := new(noOwner)
+	if got := locks.NewSession("a", owner).Owner(); got != owner {
+		t.Errorf("its owner is %v", got)
 	}
-	empty, long := size(""), size(string(bytes.Repeat([]byte("x"), 5000)))
-	if long-empty != 5000 || empty <= 0 {
-		t.Errorf("the empty name counts %d bytes and one of 5000 counts %d", empty, long)
+	if locks.NewSession("a", nil).Owner() == nil {
+		t.Error("without an owner, it has none that could be told anything")
 	}
 }
 
-func TestALoweredTableLimitKeepsWhatIsHeld(t *testing.T) {
-	table, s := locks.New(locks.Limits{Bytes: 10_000}), locks.NewSession("a")
-	n := fill(t, table, s, locks.Exclusive)
-	before := table.Stats()
-	table.SetLimits(locks.Limits{Bytes: 1000})
-	if got := table.Stats(); got != before {
-		t.Errorf("the counters changed from %+v to %+v", before, got)
-	}
-	mustGet(t, table, s, locks.Exclusive, "fill/000000")
-	kept := n
-	for ; kept > 0; kept-- {
-		if _, err := table.Get(s, locks.Exclusive, []byte("new")); err == nil {
-			break
-		}
-		table.Release(s, locks.Exclusive, fmt.Appendf(nil, "fill/%06d", kept-1))
-	}
-	if got := table.Stats().Bytes; got > 1000 || kept == 0 || kept == n {
-		t.Errorf("with %d of %d locks, %d bytes, a new one was got", kept, n, got)
-	}
-}
+type noOwner struct{ _ int }
 
-func TestTheSizeOfAListingIsKnownBefore(t *testing.T) {
-	if got := locks.ListBytes(locks.ModeStats{}); got != 0 {
-		t.Errorf("a listing of nothing takes %d bytes", got)
-	}
-	const n = 50_000
-	table, a, b := locks.New(locks.Limits{}), locks.NewSession("a"), locks.NewSession("b")
-	for i := range n {
-		name := fmt.Sprintf("some/lock/%d", i)
-		mustGet(t, table, a, locks.Exclusive, name)
-		mustGet(t, table, a, locks.Shared, name)
-		mustGet(t, table, b, locks.Shared, name)
-	}
-	stats := table.Stats()
-	for m, counts := range map[locks.Mode]locks.ModeStats{locks.Exclusive: stats.Exclusive, locks.Shared: stats.Shared} {
-		want := allocated(func() { table.List(m) })
-		if got := locks.ListBytes(counts); got < want*2/3 || got > want*3/2 {
-			t.Errorf("mode %d: a listing that allocates %d bytes is said to take %d", m, want, got)
-		}
-	}
-}
+func (*noOwner) Granted()             {}
+func (*noOwner) Break()               {}
+func (*noOwner) Happened(locks.Event) {}

@@ -6,21 +6,56 @@ import (
 	"sync/atomic"
 )
 
-// A Session is one client connection as the table sees it: an identity that is
-// shown where its locks are listed, and what it holds.
-type Session struct {
-	id   uint64 // random, for hashing
-	addr string
-	name atomic.Pointer[string]
+// An Owner is what a session stands for, in general a connection. Its methods are
+// called under the mutex of a part of the table, by whoever made it so: they must
+// be quick, wait for nothing, and not call the table.
+type Owner interface {
+	// Granted tells that the lock the session waits for is its own now. The next
+	// Get of the session says more.
+	Granted()
+	// Break tells the owner to have its session leave: somebody has broken a lock
+	// of it.
+	Break()
+	// Happened tells of what has happened to a lock of the session. The event's
+	// name is only lent.
+	Happened(e Event)
+}
 
-	// holds are in the order they were got. They belong to the goroutine that
-	// calls Get, Release and Leave for this session.
-	holds holdList[ofSession]
+// A Session is one client connection as the table sees it: an identity that is
+// shown where its locks are listed, what it holds, and what it waits for.
+type Session struct {
+	id    uint64 // random, for hashing
+	addr  string
+	name  atomic.Pointer[string]
+	owner Owner
+
+	// granted says that wait is granted. It is set by the one who grants.
+	granted atomic.Bool
+
+	// The rest belongs to the goroutine that calls Get, Release and Leave for this
+	// session, but that to grant a wait, another adds to holds.
+	holds list[hold, ofSession] // in the order they were got
+	wait  *waiter               // nil where it waits for nothing
 }
 
 // NewSession returns a session that holds nothing. The address is what it is
-// called as long as it has no name.
-func NewSession(addr string) *Session { return &Session{id: rand.Uint64(), addr: addr} }
+// called as long as it has no name. The owner may be nil.
+func NewSession(addr string, owner Owner) *Session {
+	if owner == nil {
+		owner = nobody{}
+	}
+	return &Session{id: rand.Uint64(), addr: addr, owner: owner}
+}
+
+// nobody is the owner of a session that has none.
+type nobody struct{}
+
+func (nobody) Granted()       {}
+func (nobody) Break()         {}
+func (nobody) Happened(Event) {}
+
+// Owner returns what the session stands for.
+func (s *Session) Owner() Owner { return s.owner }
 
 // Addr returns the address.
 func (s *Session) Addr() string { return s.addr }
@@ -47,5 +82,9 @@ func (s *Session) Name() string {
 func (s *Session) Label() string { return cmp.Or(s.Name(), s.addr) }
 
 // Holds returns the number of locks the session holds. Like Get and Release, it
-// is for the goroutine that the session belongs to.
+// is for the goroutine that the session belongs to, and not while it waits.
 func (s *Session) Holds() int { return s.holds.len }
+
+// Granted tells whether the lock that the session waits for has become its own.
+// Safe for use from any goroutine.
+func (s *Session) Granted() bool { return s.granted.Load() }

@@ -1,15 +1,22 @@
 package locks
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
 // A shard is a part of the table under one mutex.
 type shard struct {
-	mu     sync.Mutex
-	locks  index[*lock] // guarded by mu, as all below
-	shared index[*hold] // the holds of shared locks
-	counts [numModes]ModeStats
-	free   freeList
-	_      [64]byte // keeps neighbours off this shard's cache line
+	table *Table
+
+	mu        sync.Mutex
+	locks     index[*lock]            // guarded by mu, as all below
+	shared    index[*hold]            // the holds of shared locks
+	waiters   list[waiter, inArrival] // in the order they came
+	counts    [numModes]ModeStats
+	durations [numModes]Durations
+	free      freeList
+	_         [64]byte // keeps neighbours off this shard's cache line
 }
 
 // lookup returns the lock of that name and mode, or nil.
@@ -29,8 +36,8 @@ func (sh *shard) lookup(hash uint64, m Mode, name []byte) *lock {
 // many holders, or a session holds many locks.
 func (sh *shard) holdOf(l *lock, s *Session) *hold {
 	if l.mode == Exclusive {
-		if l.own.session == s {
-			return &l.own
+		if h := l.holders.first; h != nil && h.session == s {
+			return h
 		}
 		return nil
 	}
@@ -54,27 +61,32 @@ func (sh *shard) create(hash uint64, m Mode, name []byte) *lock {
 }
 
 // hold makes s the last holder of l.
-func (sh *shard) hold(l *lock, s *Session) {
+func (sh *shard) hold(l *lock, s *Session, now time.Duration) *hold {
 	h := &l.own
 	if h.session != nil {
 		h = sh.free.hold()
 	}
-	h.lock, h.session = l, s
+	h.lock, h.session, h.since = l, s, now
+	h.grant = grant(sh.table.tokens.next())
 	l.holders.append(h)
 	s.holds.append(h)
 	sh.counts[l.mode].Holders++
 	if l.mode == Shared {
 		sh.shared.insert(h)
 	}
+	h.happened(Granted)
+	return h
 }
 
-// drop ends h, and its lock where that was the last hold. It returns the bytes
-// that the table has less.
-func (sh *shard) drop(h *hold) int64 {
+// drop ends h, serves those who wait for its lock, and ends the lock where nobody
+// holds it then.
+func (sh *shard) drop(h *hold, kind EventKind, now time.Duration) {
+	h.happened(kind)
 	l := h.lock
 	l.holders.remove(h)
 	h.session.holds.remove(h)
 	sh.counts[l.mode].Holders--
+	sh.durations[l.mode].Hold.observe(now - h.since)
 	if l.mode == Shared {
 		sh.shared.remove(h)
 	}
@@ -82,29 +94,32 @@ func (sh *shard) drop(h *hold) int64 {
 	if h != &l.own {
 		sh.free.putHold(h)
 	}
+	sh.serve(l, now)
 	if l.holders.len > 0 {
-		return holdBytes
+		sh.table.bytes.Add(-holdBytes)
+		return
 	}
-	size := lockBytes + int64(len(l.name))
+	sh.table.bytes.Add(-lockBytes - int64(len(l.name)))
 	sh.counts[l.mode].Locks--
 	sh.counts[l.mode].NameBytes -= uint64(len(l.name))
 	sh.locks.remove(l)
 	sh.free.putLock(l)
-	return size
 }
 
 // A freeList keeps a few locks and holds for reuse, so that getting and
 // releasing allocates nothing in the steady state. What is beyond that goes
 // back to the collector: a burst leaves no memory behind.
 type freeList struct {
-	locks         *lock // linked by next
-	holds         *hold // linked by nextHolder
-	nLocks, nHold int
+	locks                   *lock   // linked by next
+	holds                   *hold   // linked by nextHolder
+	waiters                 *waiter // linked by nextArrived
+	nLocks, nHold, nWaiters int
 }
 
 const (
-	maxFreeLocks = 16
-	maxFreeHolds = 64
+	maxFreeLocks   = 16
+	maxFreeHolds   = 64
+	maxFreeWaiters = 16
 	// maxFreeName bounds the name buffer that a free lock may keep, in bytes.
 	maxFreeName = 64
 )
@@ -144,4 +159,23 @@ func (f *freeList) putHold(h *hold) {
 	}
 	h.nextHolder, f.holds = f.holds, h
 	f.nHold++
+}
+
+func (f *freeList) waiter() *waiter {
+	w := f.waiters
+	if w == nil {
+		return new(waiter)
+	}
+	f.waiters, w.nextArrived = w.nextArrived, nil
+	f.nWaiters--
+	return w
+}
+
+func (f *freeList) putWaiter(w *waiter) {
+	*w = waiter{}
+	if f.nWaiters == maxFreeWaiters {
+		return
+	}
+	w.nextArrived, f.waiters = f.waiters, w
+	f.nWaiters++
 }

@@ -1,9 +1,15 @@
 package locks
 
+import "time"
+
 // Stats are a table's counters.
 type Stats struct {
 	Exclusive, Shared ModeStats
-	Bytes             int64 // names and bookkeeping of the locks held now
+	Bytes             int64 // names and bookkeeping of locks and waiters now
+	// Waiting tells whether anybody waits, and WaitingSince since when the one
+	// does who waits longest.
+	Waiting      bool
+	WaitingSince time.Duration
 }
 
 // ModeStats are the counters of one name space.
@@ -11,6 +17,7 @@ type ModeStats struct {
 	Locks     uint64 // names that are held now
 	NameBytes uint64 // of those names
 	Holders   uint64 // holds on them now
+	Waiters   uint64 // sessions that wait for them now
 	Orphans   uint64 // holds ended since the start by their session's leaving
 }
 
@@ -18,18 +25,49 @@ type ModeStats struct {
 // is held. What ended before the call is counted; what goes on meanwhile may be
 // seen in one shard and not yet in another.
 func (t *Table) Stats() Stats {
-	var sum [numModes]ModeStats
+	sum := Stats{Bytes: t.bytes.Load()}
 	for i := range t.shards {
 		sh := &t.shards[i]
 		sh.mu.Lock()
-		counts := sh.counts
-		sh.mu.Unlock()
-		for m, c := range counts {
-			sum[m].Locks += c.Locks
-			sum[m].NameBytes += c.NameBytes
-			sum[m].Holders += c.Holders
-			sum[m].Orphans += c.Orphans
+		sum.Exclusive.add(&sh.counts[Exclusive])
+		sum.Shared.add(&sh.counts[Shared])
+		if w := sh.waiters.first; w != nil && (!sum.Waiting || w.since < sum.WaitingSince) {
+			sum.Waiting, sum.WaitingSince = true, w.since
 		}
+		sh.mu.Unlock()
 	}
-	return Stats{Exclusive: sum[Exclusive], Shared: sum[Shared], Bytes: t.bytes.Load()}
+	return sum
+}
+
+func (s *ModeStats) add(other *ModeStats) {
+	s.Locks += other.Locks
+	s.NameBytes += other.NameBytes
+	s.Holders += other.Holders
+	s.Waiters += other.Waiters
+	s.Orphans += other.Orphans
+}
+
+// Durations tell how long things took, of one name space, since the start.
+type Durations struct {
+	Hold Histogram // holds that have ended
+	// Wait has each gw and sgw that was granted, at once too, and those that waited
+	// in vain.
+	Wait Histogram
+}
+
+// Durations adds up the histograms of all shards, like [Table.Stats].
+func (t *Table) Durations() (exclusive, shared Durations) {
+	for i := range t.shards {
+		sh := &t.shards[i]
+		sh.mu.Lock()
+		exclusive.add(&sh.durations[Exclusive])
+		shared.add(&sh.durations[Shared])
+		sh.mu.Unlock()
+	}
+	return exclusive, shared
+}
+
+func (d *Durations) add(other *Durations) {
+	d.Hold.add(&other.Hold)
+	d.Wait.add(&other.Wait)
 }

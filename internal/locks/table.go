@@ -1,19 +1,24 @@
-// Package locks is the lock table: who holds what, and how many do.
+// Package locks is the lock table: who holds what, who waits for it, and how
+// many do.
 //
 // A [Table] is cut into shards, each a mutex over an index of its locks and
 // their counters. A [Session] stands for one client connection; it keeps the
-// list of what it holds, so that its leaving costs what it held and no more.
-// Exclusive and shared locks are two name spaces served by one code: an
-// exclusive lock is one with room for a single holder.
+// list of what it holds and the one wait it has, so that its leaving costs that
+// and no more. Exclusive and shared locks are two name spaces served by one
+// code: an exclusive lock is one with room for a single holder.
 //
-// The shard mutex is a leaf: under it there is no log, no channel, no second
-// shard, and no work that grows with anything but that shard.
+// The shard mutex is a leaf: under it there is no log, no channel that can
+// block, no second shard, and no work that grows with anything but that shard.
+//
+// Times are durations since a moment that the caller chooses once, such as the
+// start of the server. The table has no clock.
 package locks
 
 import (
 	"errors"
 	"hash/maphash"
 	"sync/atomic"
+	"time"
 )
 
 // Mode tells the two name spaces apart.
@@ -26,17 +31,20 @@ const (
 	numModes
 )
 
-// Why [Table.Get] gives nothing.
+// Why [Table.Get] does not make its session a holder.
 var (
 	ErrHeld         = errors.New("lock is held by another session")
+	ErrQueue        = errors.New("others wait for the lock")
+	ErrLimit        = errors.New("lock has as many holders as asked for")
 	ErrSessionLimit = errors.New("session holds as many locks as it may")
 	ErrTableFull    = errors.New("lock table is full")
+	ErrWaiting      = errors.New("session waits for the lock")
 )
 
 // Limits bound what clients can make the table grow to. Zero means no limit.
 type Limits struct {
 	SessionHolds int   // locks that one session may hold, both modes together
-	Bytes        int64 // names and bookkeeping of all locks and their holders
+	Bytes        int64 // names and bookkeeping of all locks, holders and waiters
 }
 
 // numShards is a power of two, large enough that two cores seldom meet on one
@@ -47,60 +55,129 @@ const numShards = 256
 // goroutine, but for one session from one goroutine at a time.
 type Table struct {
 	seed   maphash.Seed
+	tokens *Tokens
 	limits atomic.Pointer[Limits]
 	bytes  atomic.Int64
 	shards [numShards]shard
 }
 
-// New returns an empty table.
-func New(limits Limits) *Table {
-	t := &Table{seed: maphash.MakeSeed()}
+// New returns an empty table, which takes a fencing token for each grant.
+func New(limits Limits, tokens *Tokens) *Table {
+	t := &Table{seed: maphash.MakeSeed(), tokens: tokens}
 	t.SetLimits(limits)
+	for i := range t.shards {
+		t.shards[i].table = t
+	}
 	return t
 }
 
 // SetLimits replaces the limits. What is held already stays, over a lowered
-// limit too.
+// limit too, and who waits already may get it.
 func (t *Table) SetLimits(limits Limits) { t.limits.Store(&limits) }
 
-// Get makes s a holder of the lock and returns the number of holders, s
-// included. A lock that s holds already is got again and not counted twice.
-// Otherwise the error is [ErrHeld], [ErrSessionLimit] or [ErrTableFull].
-// Name is copied.
-func (t *Table) Get(s *Session, m Mode, name []byte) (holders int, err error) {
+// A Request is what a session asks of [Table.Get].
+type Request struct {
+	Mode Mode
+	Name []byte // only lent
+	Now  time.Duration
+	// Max is the most holders, this one included, that a shared lock may have for
+	// the request to be granted; 0 is no limit. It is judged, not stored.
+	Max int
+	// Queue honours those who wait: the request is not granted before them. Without
+	// it only an exclusive lock does so, whose queue cannot be passed.
+	Queue bool
+	// Wait has the session wait, last in the queue, for what it cannot get now. It
+	// needs Queue.
+	Wait bool
+}
+
+// A Result is what came of a request. Where it was not granted, it tells of the
+// lock as it is.
+type Result struct {
+	Holders int           // of the lock; where granted, as it was then, this one included
+	Token   uint64        // of this session's hold; 0 where it has none
+	Waited  time.Duration // by the request, until it was granted or given up
+	Holder  *Session      // who holds the exclusive lock, where that is another
+	Since   time.Duration // when Holder got it
+	Queue   int           // others that wait
+}
+
+// Get makes the session a holder of the lock. A lock that it holds already it
+// gets again: with the same token, not counted twice, whatever the request asks.
+// Otherwise the error is one of those above.
+//
+// With [ErrWaiting] the session waits: once it is granted the lock,
+// [Session.Granted] is true and its owner is told. Then, or to give up, the next
+// Get ends the wait, whatever lock it names: it returns what was granted, or
+// leaves the queue and returns [ErrQueue].
+func (t *Table) Get(s *Session, r Request) (Result, error) {
+	if s.wait != nil {
+		return t.endWait(s, r.Now)
+	}
 	limits := t.limits.Load()
-	hash, sh := t.find(m, name)
+	hash, sh := t.find(r.Mode, r.Name)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	l := sh.lookup(hash, m, name)
+	l := sh.lookup(hash, r.Mode, r.Name)
+	blocked := error(nil)
 	if l != nil {
-		if sh.holdOf(l, s) != nil {
-			return l.holders.len, nil
+		if h := sh.holdOf(l, s); h != nil {
+			return Result{Holders: l.holders.len, Token: h.grant.token()}, nil
 		}
-		if m == Exclusive {
-			return 0, ErrHeld
+		blocked = l.blocks(r)
+		if blocked != nil && !r.Wait {
+			return l.result(), blocked
 		}
 	}
 	if limits.SessionHolds > 0 && s.holds.len >= limits.SessionHolds {
-		return 0, ErrSessionLimit
+		return l.result(), ErrSessionLimit
 	}
 	size := holdBytes
-	if l == nil {
-		size = lockBytes + int64(len(name))
+	switch {
+	case blocked != nil:
+		size = waiterBytes
+	case l == nil:
+		size = lockBytes + int64(len(r.Name))
 	}
 	if used := t.bytes.Add(size); limits.Bytes > 0 && used > limits.Bytes {
 		t.bytes.Add(-size)
-		return 0, ErrTableFull
+		return l.result(), ErrTableFull
+	}
+	if blocked != nil {
+		sh.enqueue(l, s, r)
+		return Result{}, ErrWaiting
 	}
 	if l == nil {
-		l = sh.create(hash, m, name)
+		l = sh.create(hash, r.Mode, r.Name)
 	}
-	sh.hold(l, s)
-	return l.holders.len, nil
+	h := sh.hold(l, s, r.Now)
+	if r.Queue {
+		sh.durations[r.Mode].Wait.observe(0)
+	}
+	return Result{Holders: l.holders.len, Token: h.grant.token()}, nil
 }
 
-// Release ends the hold of s on the lock. It reports whether there was one.
-func (t *Table) Release(s *Session, m Mode, name []byte) bool {
+// endWait returns what the session's wait was granted, or takes it out of the
+// queue.
+func (t *Table) endWait(s *Session, now time.Duration) (Result, error) {
+	w := s.wait
+	sh := t.shard(w.lock.hash)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if w.granted {
+		r := w.result
+		sh.forget(w)
+		return r, nil
+	}
+	l, waited := w.lock, max(now-w.since, 0)
+	sh.withdraw(w, now)
+	r := l.result()
+	r.Waited = waited
+	return r, ErrQueue
+}
+
+// Release ends the session's hold on the lock. It reports whether there was one.
+func (t *Table) Release(s *Session, m Mode, name []byte, now time.Duration) bool {
 	hash, sh := t.find(m, name)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -112,19 +189,22 @@ func (t *Table) Release(s *Session, m Mode, name []byte) bool {
 	if h == nil {
 		return false
 	}
-	t.bytes.Add(-sh.drop(h))
+	sh.drop(h, Released, now)
 	return true
 }
 
-// Leave ends every hold of s, in the order it got them, and counts each as an
-// orphan. Each hold takes its shard for itself alone, so nobody waits for a
-// session that holds much. After Leave, s may be used again.
-func (t *Table) Leave(s *Session) {
+// Leave ends the session's wait and every hold it has, in the order it got them,
+// and counts each hold as an orphan. Each takes its shard for itself alone, so
+// nobody waits for a session that holds much. After Leave, s may be used again.
+func (t *Table) Leave(s *Session, now time.Duration) {
+	if s.wait != nil {
+		t.endWait(s, now)
+	}
 	for h := s.holds.first; h != nil; h = s.holds.first {
 		sh := t.shard(h.lock.hash)
 		sh.mu.Lock()
 		sh.counts[h.lock.mode].Orphans++
-		t.bytes.Add(-sh.drop(h))
+		sh.drop(h, h.orphaned(), now)
 		sh.mu.Unlock()
 	}
 }
@@ -138,6 +218,29 @@ func (t *Table) Inspect(m Mode, name []byte) int {
 		return l.holders.len
 	}
 	return 0
+}
+
+// Break tells the owners of those who hold the lock to have them leave, and
+// returns their sessions. A token other than 0 means only the holder with that
+// one. Until they have left, they hold what they hold.
+func (t *Table) Break(m Mode, name []byte, token uint64) []*Session {
+	hash, sh := t.find(m, name)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	l := sh.lookup(hash, m, name)
+	if l == nil {
+		return nil
+	}
+	var told []*Session
+	for h := l.holders.first; h != nil; h = h.nextHolder {
+		if token != 0 && token != h.grant.token() {
+			continue
+		}
+		h.grant |= broken
+		h.session.owner.Break()
+		told = append(told, h.session)
+	}
+	return told
 }
 
 func (t *Table) find(m Mode, name []byte) (hash uint64, sh *shard) {

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"lockd/internal/locks"
 	"lockd/internal/server"
 )
 
@@ -17,10 +18,22 @@ type Options struct {
 	// Stats takes a snapshot of the server's counters. It is called once per
 	// scrape, by several scrapes at a time where there are several.
 	Stats func() server.Stats
+	// Durations takes a snapshot of how long holds and waits took. It is called
+	// like Stats; nil shows no histograms.
+	Durations func() (exclusive, shared locks.Durations)
+	// Tokens takes a snapshot of how reserving fencing tokens goes. It is called
+	// like Stats; nil, of a server without a state directory, shows nothing of it.
+	Tokens func() TokenStats
 	// Reloads counts the reloads of the configuration; nil shows none.
 	Reloads *Reloads
 	// Version, Commit and GoVersion are the labels of lockd_build_info.
 	Version, Commit, GoVersion string
+}
+
+// TokenStats tell how reserving fencing tokens in the state directory goes.
+type TokenStats struct {
+	Reservations, Failures uint64 // that succeeded and that did not, since the start
+	LastFailed             bool   // the latest of both
 }
 
 // NewRegistry returns a registry with the metrics of the server, of the Go

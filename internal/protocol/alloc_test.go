@@ -3,6 +3,7 @@ package protocol_test
 import (
 	"bytes"
 	"testing"
+	"time"
 
 	"lockd/internal/protocol"
 )
@@ -35,7 +36,43 @@ func appendEveryReply(dst, name []byte) []byte {
 	dst = protocol.AppendDisabled(dst)
 	dst = protocol.AppendHolder(dst, name, "web 1")
 	dst = protocol.AppendClient(dst, "127.0.0.1:1234", "web 1")
-	return protocol.AppendCounter(dst, "locks", 1234567)
+	dst = protocol.AppendCounter(dst, "locks", 1234567)
+	dst = protocol.AppendGranted(dst, 1234567, time.Hour, name)
+	dst = protocol.AppendSharedGranted(dst, 1234, 1234567, 5, time.Hour, name)
+	f := protocol.Failure{Reason: protocol.ReasonHeld, Holder: "127.0.0.1:1234", Held: time.Hour, Count: 1, Max: 1, Queue: 1}
+	dst = protocol.AppendNotGranted(dst, f, name)
+	dst = protocol.AppendSharedNotGranted(dst, f, name)
+	dst = protocol.AppendHandshake(dst, "127.0.0.1:1234", "web 1")
+	dst = protocol.AppendNothingToCancel(dst)
+	dst = protocol.AppendPong(dst)
+	dst = protocol.AppendUnknown(dst, name)
+	dst = protocol.AppendTooLong(dst)
+	dst = protocol.AppendBadArguments(dst, protocol.GetWait)
+	dst = protocol.AppendGone(dst, 1234)
+	dst = protocol.AppendNotHeld(dst, name)
+	dst = protocol.AppendNoConnection(dst, name)
+	dst = protocol.AppendDenied(dst)
+	dst = protocol.AppendInfo(dst, "version", "1.0")
+	dst = protocol.AppendEvent(dst, "granted", true, 1234567, "127.0.0.1:1234", name)
+	dst = protocol.AppendLost(dst, 1234567)
+	return protocol.AppendEnd(dst)
+}
+
+func TestTakingArgumentsApartAllocatesNothing(t *testing.T) {
+	for _, text := range []string{"250 some lock", "250 5 some lock", "x 1234567 some lock", "- some", "lockd/2", "cancel", ""} {
+		arg := []byte(text)
+		allocs := testing.AllocsPerRun(1000, func() {
+			protocol.ParseWait(arg)
+			protocol.ParseSharedWait(arg)
+			protocol.ParseBreak(arg)
+			protocol.ParseListing(arg)
+			protocol.ParseLevel(arg)
+			protocol.VerbOf(arg)
+		})
+		if allocs != 0 {
+			t.Errorf("%q allocates %v times", text, allocs)
+		}
+	}
 }
 
 func TestCuttingLinesAllocatesNothing(t *testing.T) {
@@ -76,6 +113,16 @@ func BenchmarkParseAndReply(b *testing.B) {
 	for b.Loop() {
 		c, _ := protocol.Parse(line)
 		replies = protocol.AppendGet(replies[:0], true, c.Arg)
+	}
+}
+
+func BenchmarkParseWaitAndReply(b *testing.B) {
+	line, replies := []byte("gw 1000 some/lock"), make([]byte, 0, 256)
+	b.ReportAllocs()
+	for b.Loop() {
+		c, _ := protocol.Parse(line)
+		w, _ := protocol.ParseWait(c.Arg)
+		replies = protocol.AppendGranted(replies[:0], 1234567, w.Limit, w.Name)
 	}
 }
 

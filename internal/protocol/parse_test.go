@@ -47,22 +47,24 @@ func TestParseTakesALineApart(t *testing.T) {
 		{"no-break and other Unicode spaces are not blanks", "g \u00a0a\u2003\u0085", get, "\u00a0a\u2003\u0085"},
 		{"other control bytes are not blanks", "g \x01\x08\x0e\x1c\x1f\x7f", get, "\x01\x08\x0e\x1c\x1f\x7f"},
 		{"a colon", "g a: b", get, "a: b"},
-		{"a tab does not end the command word", "g\tx", unknown, ""},
-		{"nor a CR", "g\rx", unknown, ""},
-		{"nor a VT", "g\vx", unknown, ""},
-		{"nor an FF", "g\fx", unknown, ""},
-		{"nor a tab with a space later", "g\t x", unknown, ""},
-		{"nor NUL", "g\x00 x", unknown, ""},
-		{"case matters", "G foo", unknown, ""},
-		{"case matters in longer words", "Dump shared", unknown, ""},
-		{"a word that begins like a command", "gg foo", unknown, ""},
-		{"a word that a command begins with", "du", unknown, ""},
-		{"an unknown word alone", "xyzzy", unknown, ""},
-		{"an unknown word keeps no argument", "xyzzy foo", unknown, ""},
-		{"NUL as the command", "\x00", unknown, ""},
-		{"invalid UTF-8 as the command", "\xff foo", unknown, ""},
+		{"a tab does not end the command word", "g\tx", unknown, "g\tx"},
+		{"nor a CR", "g\rx", unknown, "g\rx"},
+		{"nor a VT", "g\vx", unknown, "g\vx"},
+		{"nor an FF", "g\fx", unknown, "g\fx"},
+		{"nor a tab with a space later", "g\t x", unknown, "g\t"},
+		{"nor NUL", "g\x00 x", unknown, "g\x00"},
+		{"case matters", "G foo", unknown, "G"},
+		{"case matters in longer words", "Dump shared", unknown, "Dump"},
+		{"a word that begins like a command", "gg foo", unknown, "gg"},
+		{"a word that a command begins with", "du", unknown, "du"},
+		{"an unknown word alone", "xyzzy", unknown, "xyzzy"},
+		{"an unknown word is told, its argument not", " xyzzy  foo ", unknown, "xyzzy"},
+		{"NUL as the command", "\x00", unknown, "\x00"},
+		{"invalid UTF-8 as the command", "\xff foo", unknown, "\xff"},
 		{"dump shared", "dump shared", protocol.Dump, "shared"},
 		{"the handshake", "me lockd/2", protocol.Me, "lockd/2"},
+		{"numbers before a name", "gw  -1 \t a  b\r", protocol.GetWait, "-1 a b"},
+		{"a word that is a part of a command", "sg foo", protocol.SharedGet, "foo"},
 		{"blanks before the command and no argument", "\tq", protocol.Stats, ""},
 	}
 	for _, tt := range tests {
@@ -89,6 +91,9 @@ var words = map[string]protocol.Verb{
 	"iam": protocol.Iam, "me": protocol.Me, "q": protocol.Stats, "r": protocol.Release,
 	"sd": protocol.SharedList, "sg": protocol.SharedGet, "si": protocol.SharedInspect,
 	"sr": protocol.SharedRelease, "who": protocol.Who,
+	"cancel": protocol.Cancel, "fr": protocol.Break, "gw": protocol.GetWait, "info": protocol.Info,
+	"kick": protocol.Kick, "ls": protocol.Listing, "ping": protocol.Ping, "sgw": protocol.SharedGetWait,
+	"unwatch": protocol.Unwatch, "watch": protocol.Watch,
 }
 
 func TestEveryCommandIsKnown(t *testing.T) {
@@ -107,9 +112,12 @@ func TestEveryCommandIsKnown(t *testing.T) {
 				t.Errorf("Parse(%q) = %q %q, %t; want %q %q", line, c.Verb, c.Arg, ok, word, arg)
 			}
 		}
-		for _, line := range []string{word + "\tx", strings.ToUpper(word), word + "\x00", word + "x", "x" + word} {
-			if c, ok := protocol.Parse([]byte(line)); !ok || c.Verb != protocol.Unknown {
-				t.Errorf("Parse(%q) = %q, %t; want an unknown command", line, c.Verb, ok)
+		for _, line := range []string{word + "\tx", strings.ToUpper(word), word + "\x00", word + "x", "x" + word, word + "w"} {
+			if words[line] != protocol.Unknown {
+				continue // gw is a command as well, and not only g with a w behind it
+			}
+			if c, ok := protocol.Parse([]byte(line)); !ok || c.Verb != protocol.Unknown || string(c.Arg) != line {
+				t.Errorf("Parse(%q) = %q %q, %t; want an unknown command", line, c.Verb, c.Arg, ok)
 			}
 		}
 	}
@@ -122,6 +130,23 @@ func TestVerbsStandInTheOrderOfTheCounters(t *testing.T) {
 	}
 	if !slices.IsSorted(got) {
 		t.Errorf("verbs are not sorted: %q", got)
+	}
+}
+
+// Of level 1 is what existing clients know.
+func TestVerbsHaveTheirLevel(t *testing.T) {
+	classic := strings.Fields("d dump g i iam me q r sd sg si sr who")
+	for word, verb := range words {
+		want := 2
+		if slices.Contains(classic, word) {
+			want = 1
+		}
+		if got := verb.Level(); got != want {
+			t.Errorf("%s is of level %d, want %d", word, got, want)
+		}
+	}
+	if got := protocol.Unknown.Level(); got != 0 {
+		t.Errorf("what is no command is of level %d", got)
 	}
 }
 
@@ -161,7 +186,9 @@ func parse(line []byte) (c protocol.Command, ok bool) {
 	}
 	word, arg, _ := bytes.Cut(line, []byte(" "))
 	c.Verb = words[string(word)]
-	if c.Verb != protocol.Unknown {
+	if c.Verb == protocol.Unknown {
+		c.Arg = word
+	} else {
 		fields := bytes.FieldsFunc(arg, func(r rune) bool { return strings.ContainsRune(blanks, r) })
 		c.Arg = bytes.Join(fields, []byte(" "))
 	}
@@ -169,7 +196,7 @@ func parse(line []byte) (c protocol.Command, ok bool) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, line := range []string{"", "g a", "sg  a \t b\r", "dump shared", "g\tx", "iam \x00\xff \v\f.", "me", "x y"} {
+	for _, line := range []string{"", "g a", "sg  a \t b\r", "dump shared", "g\tx", "iam \x00\xff \v\f.", "me", "x y", "x\ty z", "me lockd/2", "sgw -1 2 a  b"} {
 		f.Add([]byte(line))
 	}
 	for word := range words {
@@ -182,9 +209,14 @@ func FuzzParse(f *testing.F) {
 		if ok != wantOK || got.Verb != want.Verb || !bytes.Equal(got.Arg, want.Arg) {
 			t.Fatalf("Parse(%q) = %v, %t; want %v, %t", line, got, ok, want, wantOK)
 		}
-		checkArg(t, got.Arg)
 		if got.Verb != protocol.Unknown {
+			checkArg(t, got.Arg)
 			checkRoundTrip(t, got)
+		}
+		// What only looks finds the same, and leaves the line as it is.
+		looked := bytes.Clone(line)
+		if verb, ok := protocol.VerbOf(looked); ok != wantOK || verb != want.Verb || !bytes.Equal(looked, line) {
+			t.Fatalf("VerbOf(%q) = %q, %t, and leaves %q; want %q, %t", line, verb, ok, looked, want.Verb, wantOK)
 		}
 	})
 }

@@ -10,27 +10,52 @@ package protocol
 // A Verb is the command word of a line (docs/protocol.md, "Commands").
 type Verb uint8
 
-// The commands, in the order in which the counters of q list them.
+// The commands, in the order in which the counters of q list them. Those of
+// level 2 answer any connection, but stand in the counters of none that has not
+// shaken hands.
 const (
 	Unknown       Verb = iota // not a command of this protocol
+	Cancel                    // cancel
 	List                      // d
 	Dump                      // dump
+	Break                     // fr
 	Get                       // g
+	GetWait                   // gw
 	Inspect                   // i
 	Iam                       // iam
+	Info                      // info
+	Kick                      // kick
+	Listing                   // ls
 	Me                        // me
+	Ping                      // ping
 	Stats                     // q
 	Release                   // r
 	SharedList                // sd
 	SharedGet                 // sg
+	SharedGetWait             // sgw
 	SharedInspect             // si
 	SharedRelease             // sr
+	Unwatch                   // unwatch
+	Watch                     // watch
 	Who                       // who
 	NumVerbs                  // their number, Unknown among them
 )
 
 var verbWords = [NumVerbs]string{
-	"", "d", "dump", "g", "i", "iam", "me", "q", "r", "sd", "sg", "si", "sr", "who",
+	"", "cancel", "d", "dump", "fr", "g", "gw", "i", "iam", "info", "kick", "ls", "me", "ping", "q", "r",
+	"sd", "sg", "sgw", "si", "sr", "unwatch", "watch", "who",
+}
+
+// Level returns the level of the protocol that the command belongs to, 0 for
+// Unknown.
+func (v Verb) Level() int {
+	switch v {
+	case Unknown:
+		return 0
+	case Cancel, Break, GetWait, Info, Kick, Listing, Ping, SharedGetWait, Unwatch, Watch:
+		return 2
+	}
+	return 1
 }
 
 // String returns the command word as it stands on the wire, "" for Unknown.
@@ -46,7 +71,8 @@ type Command struct {
 	Verb Verb
 	// Arg is what follows the command word, blanks around it dropped and each
 	// run of blanks in it one space; for most commands the name of a lock.
-	// Any bytes but LF may occur in it, and it may be empty.
+	// Any bytes but LF may occur in it, and it may be empty. With Unknown it is
+	// the word that is no command.
 	Arg []byte
 }
 
@@ -63,7 +89,10 @@ func Parse(line []byte) (Command, bool) {
 		end++
 	}
 	verb := parseVerb(line[:end])
-	if verb == Unknown || end == len(line) {
+	switch {
+	case verb == Unknown:
+		return Command{Unknown, line[:end]}, true
+	case end == len(line):
 		return Command{Verb: verb}, true
 	}
 	return Command{verb, squeeze(trimLeft(line[end:]))}, true
@@ -97,6 +126,26 @@ func parseVerb(word []byte) Verb {
 		return Who
 	case "q":
 		return Stats
+	case "gw":
+		return GetWait
+	case "sgw":
+		return SharedGetWait
+	case "cancel":
+		return Cancel
+	case "ping":
+		return Ping
+	case "ls":
+		return Listing
+	case "watch":
+		return Watch
+	case "unwatch":
+		return Unwatch
+	case "info":
+		return Info
+	case "fr":
+		return Break
+	case "kick":
+		return Kick
 	}
 	return Unknown
 }

@@ -59,14 +59,18 @@ func AppendSharedInspect(dst []byte, count int, name []byte) []byte {
 
 // AppendMe words the reply to me.
 func AppendMe(dst []byte, addr, holder string) []byte {
-	dst = append(dst, "1 "...)
+	return appendIdentity(dst, "1 ", addr, holder)
+}
+
+func appendIdentity(dst []byte, level, addr, holder string) []byte {
+	dst = append(dst, level...)
 	dst = append(dst, addr...)
 	dst = append(dst, ' ')
 	dst = append(dst, holder...)
 	return append(dst, '\n')
 }
 
-// AppendOK words the reply to iam.
+// AppendOK words the reply to a command that has nothing to tell but success.
 func AppendOK(dst []byte) []byte { return append(dst, "1 ok\n"...) }
 
 // AppendDisabled words the reply to a command whose feature is off.

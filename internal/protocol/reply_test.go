@@ -7,13 +7,14 @@ import (
 	"lockd/internal/protocol"
 )
 
+type reply struct {
+	want   string
+	append func(dst []byte) []byte
+}
+
 func TestRepliesAreByteForByte(t *testing.T) {
 	name := []byte("a b")
-	type reply = func(dst []byte) []byte
-	tests := []struct {
-		want   string
-		append reply
-	}{
+	tests := []reply{
 		{"1 Lock Get Success: a b\n", func(dst []byte) []byte { return protocol.AppendGet(dst, true, name) }},
 		{"0 Lock Get Failure: a b\n", func(dst []byte) []byte { return protocol.AppendGet(dst, false, name) }},
 		{"1 Lock Get Success: \n", func(dst []byte) []byte { return protocol.AppendGet(dst, true, nil) }},
@@ -40,7 +41,7 @@ func TestRepliesAreByteForByte(t *testing.T) {
 		{"command_g: 0\n", func(dst []byte) []byte { return protocol.AppendCounter(dst, "command_g", 0) }},
 		{"locks: 18446744073709551615\n", func(dst []byte) []byte { return protocol.AppendCounter(dst, "locks", math.MaxUint64) }},
 	}
-	for _, tt := range tests {
+	for _, tt := range append(tests, levelTwoReplies()...) {
 		if got := tt.append(nil); string(got) != tt.want {
 			t.Errorf("got %q, want %q", got, tt.want)
 		}

@@ -50,6 +50,13 @@ func (b *backlog) add(p []byte) bool {
 	return true
 }
 
+// roomy tells whether add would not wait.
+func (b *backlog) roomy() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.unsent) < b.limit || b.ended
+}
+
 func (b *backlog) failure() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -80,6 +87,7 @@ func (b *backlog) next() []byte {
 	}
 	if b.err == nil {
 		b.sock.SetWriteDeadline(time.Time{})
+		b.sock.emptied()
 	} else {
 		b.sock.interrupt() // the owner may be reading, from a client that sends nothing more
 	}

@@ -3,6 +3,7 @@ package server
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -41,17 +42,18 @@ func (b *budget) setLimit(limit int64) {
 // acquire takes n bytes, waiting until there is room. After each patience of
 // waiting the oldest share is evicted: its evict, which must not block, has the
 // listing end soon. No patience means to wait however long it takes. Acquire
-// fails when the budget is closed.
-func (b *budget) acquire(n int64, patience time.Duration, evict func()) (*share, error) {
+// fails when the budget is closed, or who waits has been cut off when recheck is
+// called.
+func (b *budget) acquire(n int64, patience time.Duration, cut *atomic.Bool, evict func()) (*share, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.fits(n) && patience > 0 {
 		defer b.evictEach(patience)()
 	}
-	for !b.fits(n) && !b.closed {
+	for !b.fits(n) && !b.closed && !cut.Load() {
 		b.freed.Wait()
 	}
-	if b.closed {
+	if b.closed || cut.Load() {
 		return nil, errInterrupted
 	}
 	s := &share{n, evict}
@@ -91,6 +93,13 @@ func (b *budget) release(s *share) {
 	defer b.mu.Unlock()
 	b.used -= s.bytes
 	b.shares = slices.DeleteFunc(b.shares, func(o *share) bool { return o == s })
+	b.freed.Broadcast()
+}
+
+// recheck has those who wait see whether they have been cut off.
+func (b *budget) recheck() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.freed.Broadcast()
 }
 

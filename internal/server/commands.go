@@ -1,15 +1,18 @@
 package server
 
 import (
-	"errors"
+	"net/netip"
+	"strconv"
+	"time"
 
 	"lockd/internal/locks"
 	"lockd/internal/protocol"
 )
 
 // handlers has the handler of each command: it asks the table and appends the
-// reply to c.out. There is none for what is not a command.
+// reply to c.out.
 var handlers = [protocol.NumVerbs]func(c *conn, arg []byte){
+	protocol.Unknown:       (*conn).unknown,
 	protocol.Get:           (*conn).get,
 	protocol.Release:       (*conn).release,
 	protocol.Inspect:       (*conn).inspect,
@@ -23,6 +26,30 @@ var handlers = [protocol.NumVerbs]func(c *conn, arg []byte){
 	protocol.Iam:           (*conn).iam,
 	protocol.Who:           (*conn).who,
 	protocol.Stats:         (*conn).stats,
+	protocol.GetWait:       (*conn).getWait,
+	protocol.SharedGetWait: (*conn).sharedGetWait,
+	protocol.Cancel:        (*conn).cancel,
+	protocol.Listing:       (*conn).listing,
+	protocol.Watch:         (*conn).watch,
+	protocol.Unwatch:       (*conn).unwatch,
+	protocol.Break:         (*conn).breakLock,
+	protocol.Kick:          (*conn).kick,
+	protocol.Ping:          (*conn).ping,
+	protocol.Info:          (*conn).info,
+}
+
+// unknown answers a line that is no command: at level 1, not at all.
+func (c *conn) unknown(word []byte) {
+	if c.level > 1 {
+		c.out = protocol.AppendUnknown(c.out, word)
+	}
+}
+
+// endListing ends a listing, where the client has agreed to that.
+func (c *conn) endListing() {
+	if c.level > 1 {
+		c.out = protocol.AppendEnd(c.out)
+	}
 }
 
 func (c *conn) get(name []byte) {
@@ -30,7 +57,7 @@ func (c *conn) get(name []byte) {
 }
 
 func (c *conn) release(name []byte) {
-	c.out = protocol.AppendRelease(c.out, c.srv.table.Release(c.session, locks.Exclusive, name), name)
+	c.out = protocol.AppendRelease(c.out, c.srv.table.Release(c.session, locks.Exclusive, name, c.now()), name)
 }
 
 func (c *conn) inspect(name []byte) {
@@ -42,7 +69,7 @@ func (c *conn) sharedGet(name []byte) {
 }
 
 func (c *conn) sharedRelease(name []byte) {
-	c.out = protocol.AppendSharedRelease(c.out, c.srv.table.Release(c.session, locks.Shared, name), name)
+	c.out = protocol.AppendSharedRelease(c.out, c.srv.table.Release(c.session, locks.Shared, name, c.now()), name)
 }
 
 func (c *conn) sharedInspect(name []byte) {
@@ -51,19 +78,25 @@ func (c *conn) sharedInspect(name []byte) {
 
 // acquire returns the number of holders with this one, 0 where it got nothing.
 func (c *conn) acquire(m locks.Mode, name []byte) int {
-	holders, err := c.srv.table.Get(c.session, m, name)
-	switch {
-	case err == nil:
-		return holders
-	case errors.Is(err, locks.ErrSessionLimit):
-		c.srv.counters.limited[limitSession].Add(1)
-	case errors.Is(err, locks.ErrTableFull):
-		c.srv.counters.limited[limitTable].Add(1)
+	result, err := c.srv.table.Get(c.session, locks.Request{Mode: m, Name: name, Now: c.now()})
+	if err != nil {
+		c.srv.counters.countLimit(err)
+		return 0
 	}
-	return 0
+	return result.Holders
 }
 
-func (c *conn) me([]byte) {
+// me answers who the client is. It may ask for a level of the protocol in doing
+// so, and gets the highest there is up to that.
+func (c *conn) me(arg []byte) {
+	level, asked := protocol.ParseLevel(arg)
+	if asked {
+		c.level = min(level, protocol.Level)
+	}
+	if asked && c.level > 1 {
+		c.out = protocol.AppendHandshake(c.out, c.session.Addr(), c.shownName(c.session))
+		return
+	}
 	c.out = protocol.AppendMe(c.out, c.session.Addr(), c.shownName(c.session))
 }
 
@@ -88,8 +121,8 @@ func (c *conn) shownName(s *locks.Session) string {
 func (c *conn) stats([]byte) {
 	c.srv.settle()
 	st := c.srv.Stats()
-	for _, command := range st.Commands {
-		if command.Value > 0 || !onlyOnceUsed(command.Name) {
+	for v, command := range st.Commands {
+		if c.shows(protocol.Verb(v)+1, command.Value) {
 			c.out = protocol.AppendCounter(c.out, "command_"+command.Name, command.Value)
 		}
 	}
@@ -99,10 +132,56 @@ func (c *conn) stats([]byte) {
 	c.out = protocol.AppendCounter(c.out, "orphans", st.Locks.Exclusive.Orphans)
 	c.out = protocol.AppendCounter(c.out, "shared_locks", st.Locks.Shared.Locks)
 	c.out = protocol.AppendCounter(c.out, "shared_orphans", st.Locks.Shared.Orphans)
+	c.endListing()
 }
 
-// onlyOnceUsed tells the counters that q shows only when they have counted:
-// existing clients compare the whole set of keys with the one they know.
-func onlyOnceUsed(command string) bool {
-	return command == "iam" || command == "me" || command == "who"
+// shows tells whether q has a line for the counter of a command. Existing clients
+// compare the whole set of keys with the one they know: some counters are shown
+// only when they have counted, those of level 2 only at level 2.
+func (c *conn) shows(v protocol.Verb, count uint64) bool {
+	switch v {
+	case protocol.Iam, protocol.Me, protocol.Who:
+		return count > 0
+	}
+	return v.Level() <= c.level
+}
+
+func (c *conn) ping([]byte) { c.out = protocol.AppendPong(c.out) }
+
+// info tells of the server and of this connection.
+func (c *conn) info([]byte) {
+	set := c.settings
+	for _, line := range [...]struct{ key, value string }{
+		{"address", c.session.Addr()},
+		{"dead_peer_seconds", formatSeconds(set.Keepalive.deadPeer())},
+		{"dump", onOff(set.Dump)},
+		{"level", strconv.Itoa(protocol.Level)},
+		{"line_bytes", strconv.Itoa(set.LineBytes)},
+		{"name", c.session.Name()},
+		{"registry", onOff(set.Registry)},
+		{"transport", c.transport.String()},
+		{"uptime_seconds", strconv.FormatInt(int64(c.srv.now()/time.Second), 10)},
+		{"version", c.srv.version},
+	} {
+		c.out = protocol.AppendInfo(c.out, line.key, line.value)
+	}
+	c.out = protocol.AppendEnd(c.out)
+}
+
+func formatSeconds(d time.Duration) string {
+	return strconv.FormatFloat(d.Seconds(), 'f', -1, 64)
+}
+
+func onOff(on bool) string {
+	if on {
+		return "on"
+	}
+	return "off"
+}
+
+// mayBreak tells whether the client may use the commands for admins. A Unix
+// socket's client has no IP address.
+func (c *conn) mayBreak() bool {
+	addr, _ := netip.ParseAddrPort(c.session.Addr())
+	return c.settings.Admin != nil && c.settings.Admin(addr.Addr())
 }

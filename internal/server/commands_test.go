@@ -314,7 +314,7 @@ func TestBlanks(t *testing.T) {
 }
 
 func TestUnknownCommandsAreSilentAndCounted(t *testing.T) {
-	const noCommands = "gw 0 x\nG x\nget x\nping\ninfo\nls\nwatch\nme\tx\n\x00\n\xff\xfe g\ng\x00 x\ncancel\nQ\ndump\tshared\nsg\vx\n"
+	const noCommands = "gx 0 x\nG x\nget x\npong\ninf\nLs\nwatch-\nme\tx\n\x00\n\xff\xfe g\ng\x00 x\nCancel\nQ\ndump\tshared\nsg\vx\n"
 	forEachTransport(t, func(t *testing.T, transport string) {
 		c := start(t).connect(transport)
 		c.send(noCommands)

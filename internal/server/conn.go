@@ -1,29 +1,42 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"log/slog"
-	"os"
+	"sync/atomic"
+	"time"
 
 	"lockd/internal/locks"
 	"lockd/internal/protocol"
 )
 
 // A link is what carries a connection's bytes. It belongs to the connection's
-// goroutine, but for interrupt.
+// goroutine, but for wake and interrupt.
 type link interface {
 	// read waits until the client has sent something and returns it behind in,
-	// the beginning of a line of up to limit bytes. io.EOF says that the client
-	// will send no more.
+	// which is received already and may be the beginning of a line of up to limit
+	// bytes. io.EOF says that the client will send no more, errWoken that wake was
+	// called or the time of wakeAt has come.
 	read(in []byte, limit int) ([]byte, error)
+	// wakeAt has the next read end with errWoken at that time; the zero time is
+	// never. It takes back a wake that came before.
+	wakeAt(t time.Time)
+	// wake has a read end with errWoken, the next one if there is none under way.
+	// Anybody may call it, and it does not wait.
+	wake()
 	// write sends replies: one, if the transport has messages, which p then fills.
 	// It does not wait for the client while the backlog has room.
 	write(p []byte) error
+	// roomy tells whether write would take p without waiting for the client. When it
+	// is again, after it was not, a read ends with errWoken.
+	roomy() bool
 	// drain waits until what was written is the kernel's to deliver.
 	drain() error
-	// interrupt makes read, write and drain fail from now on.
+	// interrupt makes read, write and drain fail from now on. Anybody may call it,
+	// and it does not wait.
 	interrupt()
 	// refuse writes p instead of serving the client.
 	refuse(p []byte)
@@ -31,8 +44,8 @@ type link interface {
 	Close() error
 }
 
-// A conn is one client's connection. All but the link's interrupt belongs to its
-// goroutine.
+// A conn is one client's connection, and the owner of its session. All belongs
+// to its goroutine but what says otherwise.
 type conn struct {
 	srv       *Server
 	link      link
@@ -41,97 +54,157 @@ type conn struct {
 	stripe    *stripe
 	perReply  bool // replies are sent one by one, not batch by batch
 
-	settings *Settings // of this batch
+	cut     atomic.Bool // interrupt was called; set by anybody
+	waiting atomic.Bool // in the queue of a lock; read by who closes the server
+	leaving atomic.Bool // holds nothing any more, and will soon be closed; read by kick
+
+	settings *Settings     // of this batch
+	clock    time.Duration // when it came, since the start of the server; 0 until asked for
 	lines    protocol.Lines
-	spoken   bool   // a line has come, so that none is the first any more
-	in       []byte // received and not run yet: the beginning of a line
-	out      []byte // replies of this batch, not sent yet
-	err      error  // why the connection must end
+	spoken   bool     // a line has come, so that none is the first any more
+	level    int      // of the protocol, as agreed on
+	pending  *pending // nil where it does not wait for a lock
+	canceled bool     // the next line is the cancel that has ended a wait
+	watcher  *watcher // nil where it does not watch
+	in       []byte   // the buffer of what was received
+	unread   []byte   // the end of in that has not run yet
+	out      []byte   // replies of this batch, not sent yet
+	err      error    // why the connection must end
 }
 
-// errRefused ends a connection that was answered as what it is: not a client.
-var errRefused = errors.New("not a client of this protocol")
-
-// errInterrupted ends a connection that Destroy disconnects.
-var errInterrupted = errors.New("disconnected by the server")
+var (
+	// errRefused ends a connection that was answered as what it is: not a client.
+	errRefused = errors.New("not a client of this protocol")
+	// errInterrupted ends a connection that the server disconnects.
+	errInterrupted = errors.New("disconnected by the server")
+	// errWoken ends a read without anything read.
+	errWoken = errors.New("woken")
+)
 
 func newConn(s *Server, l link, addr string, t Transport) *conn {
-	return &conn{
+	c := &conn{
 		srv: s, link: l, transport: t,
-		session:  locks.NewSession(addr),
 		stripe:   s.counters.stripe(s.serial.Add(1)),
 		perReply: t == WebSocket,
 		spoken:   t == WebSocket, // it has begun with HTTP, and may
+		level:    1,
 	}
+	c.session = locks.NewSession(addr, c)
+	return c
+}
+
+// interrupt ends the connection soon. Anybody may call it, and it does not wait.
+func (c *conn) interrupt() {
+	c.cut.Store(true)
+	c.link.interrupt()
 }
 
 func (c *conn) serve() {
 	c.debug("client connected")
 	for c.err == nil {
-		c.turn()
+		if c.pending == nil {
+			c.turn()
+		} else {
+			c.turnWaiting()
+		}
 	}
 	c.end()
 }
 
 // turn reads once, runs what is complete, and answers with one write.
 func (c *conn) turn() {
-	in, err := c.link.read(c.in, c.srv.settings.Load().LineBytes)
-	c.settings = c.srv.settings.Load() // after the wait, which may have been long
+	err := c.receive()
 	switch {
 	case err == nil:
-		c.run(in)
+		c.run()
+	case errors.Is(err, errWoken):
+		c.link.wakeAt(time.Time{})
 	case errors.Is(err, io.EOF):
-		c.in = in
 		c.runLast()
 		if c.err == nil {
 			c.err = err
 		}
 	default:
-		c.in, c.err = nil, err
+		c.unread, c.err = nil, err
 	}
-	c.flush()
+	c.answer()
 }
 
-// run executes the lines in what was received and keeps what is incomplete.
-func (c *conn) run(in []byte) {
-	line, rest, cut := c.lines.Next(in, c.settings.LineBytes)
-	for cut != protocol.Incomplete && c.err == nil {
-		c.take(line, cut)
-		if len(c.out) > outputSize-inputSize || c.perReply {
-			c.flush()
+// answer sends what a turn has brought.
+func (c *conn) answer() {
+	c.flush()
+	c.sendEvents()
+	c.keep()
+}
+
+// receive waits until the client has sent something more. A new batch begins.
+func (c *conn) receive() error {
+	in, err := c.link.read(c.unread, c.srv.settings.Load().LineBytes)
+	c.in, c.unread = in, in
+	c.settings = c.srv.settings.Load() // after the wait, which may have been long
+	c.clock = 0
+	return err
+}
+
+// now is when this batch came, as a time of the table. The clock is read once
+// for all of it.
+func (c *conn) now() time.Duration {
+	if c.clock == 0 {
+		c.clock = c.srv.now()
+	}
+	return c.clock
+}
+
+// run executes the lines in what was received, up to one that has to wait.
+func (c *conn) run() {
+	for c.err == nil && c.pending == nil {
+		line, rest, cut := c.lines.Next(c.unread, c.settings.LineBytes)
+		c.unread = rest
+		if cut == protocol.Incomplete {
+			return
 		}
-		line, rest, cut = c.lines.Next(rest, c.settings.LineBytes)
+		c.take(line, cut)
+		c.flushReply()
 	}
 	if c.err != nil {
-		rest = nil
+		c.unread = nil
 	}
-	c.keep(in, rest)
 }
 
-// smallRest is how many bytes of an incomplete line are moved out of a buffer,
-// rather than keep the buffer for them.
+// smallRest is how many bytes are moved out of a buffer, rather than keep the
+// buffer for them.
 const smallRest = 1 << 10
 
-// keep puts the incomplete line at the end of in where it costs least.
-func (c *conn) keep(in, rest []byte) {
+// keep puts what has not run yet where it costs least.
+func (c *conn) keep() {
 	switch {
-	case len(rest) == 0:
-		c.in = nil
-	case len(rest) <= smallRest:
-		c.in = append([]byte(nil), rest...)
-	default:
-		c.in = in[:copy(in, rest)]
+	case len(c.unread) == 0:
+		c.srv.inputs.put(c.in)
+		c.in, c.unread = nil, nil
 		return
+	case len(c.unread) > smallRest:
+		c.in = c.in[:copy(c.in, c.unread)]
+	case len(c.unread) < len(c.in) || cap(c.in) > smallRest:
+		small := bytes.Clone(c.unread)
+		c.srv.inputs.put(c.in)
+		c.in = small
 	}
-	c.srv.inputs.put(in)
+	c.unread = c.in
 }
 
 // runLast executes what the client sent without an LF before it ended its side.
+// A command of level 2 that was cut so is none: it might name another lock than
+// was meant.
 func (c *conn) runLast() {
-	if len(c.in) > 0 {
-		c.take(c.in, protocol.Complete)
-		c.in = nil
+	verb, ok := protocol.VerbOf(c.unread)
+	switch {
+	case !ok:
+	case verb.Level() > 1:
+		c.stripe.read[protocol.Unknown].Add(1)
+	default:
+		c.take(c.unread, protocol.Complete)
 	}
+	c.unread = nil
 }
 
 // take does what a line asks for.
@@ -144,6 +217,10 @@ func (c *conn) take(line []byte, cut protocol.Cut) {
 		c.refuseHTTP()
 	case tooLong:
 		c.stripe.read[protocol.Unknown].Add(1)
+		if c.level > 1 {
+			c.begin()
+			c.out = protocol.AppendTooLong(c.out)
+		}
 	default:
 		c.execute(line)
 	}
@@ -165,11 +242,14 @@ func (c *conn) execute(line []byte) {
 		return
 	}
 	c.stripe.read[command.Verb].Add(1)
-	if handle := handlers[command.Verb]; handle != nil {
-		if c.out == nil {
-			c.out = c.srv.outputs.get()
-		}
-		handle(c, command.Arg)
+	c.begin()
+	handlers[command.Verb](c, command.Arg)
+}
+
+// begin has c.out ready for a reply.
+func (c *conn) begin() {
+	if c.out == nil {
+		c.out = c.srv.outputs.get()
 	}
 }
 
@@ -179,6 +259,14 @@ func (c *conn) flush() {
 		c.sendReplies()
 		c.srv.outputs.put(c.out)
 		c.out = nil
+	}
+}
+
+// flushReply sends what is there if a reply must go by itself, or if there is
+// much.
+func (c *conn) flushReply() {
+	if len(c.out) > outputSize-inputSize || c.perReply {
+		c.flush()
 	}
 }
 
@@ -209,9 +297,14 @@ func (c *conn) end() {
 			c.err = err
 		}
 	}
+	if c.pending != nil {
+		c.srv.table.Get(c.session, locks.Request{Now: c.srv.now()}) // ends the wait
+	}
 	held := c.session.Holds()
-	c.srv.table.Leave(c.session)
+	c.srv.table.Leave(c.session, c.srv.now())
+	c.srv.hub.remove(c.watcher)
 	c.srv.registry.set(c.session, "")
+	c.leaving.Store(true)
 	c.link.Close()
 	c.debug("client gone", slog.Int("orphans", held), slog.String("reason", reason(c.err)))
 	c.srv.untrack(c)
@@ -219,11 +312,8 @@ func (c *conn) end() {
 
 // reason words why a connection ended, for the log.
 func reason(err error) string {
-	switch {
-	case errors.Is(err, io.EOF):
+	if errors.Is(err, io.EOF) {
 		return "closed by client"
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return errInterrupted.Error()
 	}
 	return err.Error()
 }

@@ -20,7 +20,7 @@ const fuzzLineBytes = 64
 // small starts a server with one Unix socket, which is cheap.
 func small(t *testing.T) (s *service, conn net.Conn) {
 	t.Helper()
-	s = &service{failer: t, table: locks.New(locks.Limits{}), addresses: make(map[string]string)}
+	s = &service{failer: t, table: locks.New(locks.Limits{}, locks.NewTokens(0)), addresses: make(map[string]string)}
 	s.settings = server.DefaultSettings()
 	s.settings.LineBytes = fuzzLineBytes
 	s.Server = server.New(server.Options{Table: s.table, Settings: s.settings, Log: slog.New(slog.DiscardHandler)})

@@ -141,7 +141,7 @@ func start(t failer, changes ...func(*setup)) *service {
 		change(&set)
 	}
 	s := &service{failer: t, settings: set.settings, logs: new(logBuffer), addresses: make(map[string]string)}
-	s.table = locks.New(set.limits)
+	s.table = locks.New(set.limits, locks.NewTokens(0))
 	s.Server = server.New(server.Options{
 		Table: s.table, Settings: set.settings,
 		Log: slog.New(slog.NewTextHandler(s.logs, &slog.HandlerOptions{Level: set.level})),

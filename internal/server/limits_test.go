@@ -191,13 +191,13 @@ func TestTheTableIsFullAndThenNot(t *testing.T) {
 // fill puts n locks of each mode with long names into the table, held by nobody
 // who is connected, and returns their listing by d and sd.
 func (s *service) fill(n int) (listing string) {
-	holder := locks.NewSession("nobody")
-	s.Cleanup(func() { s.table.Leave(holder) })
+	holder := locks.NewSession("nobody", nil)
+	s.Cleanup(func() { s.table.Leave(holder, 0) })
 	var text strings.Builder
 	for i := range n {
 		name := fmt.Appendf(nil, "%06d %s", i, bytes.Repeat([]byte("x"), 90))
-		s.table.Get(holder, locks.Exclusive, name)
-		s.table.Get(holder, locks.Shared, name)
+		s.table.Get(holder, locks.Request{Mode: locks.Exclusive, Name: name})
+		s.table.Get(holder, locks.Request{Mode: locks.Shared, Name: name})
 		fmt.Fprintf(&text, "%s: nobody\n", name)
 	}
 	return text.String()

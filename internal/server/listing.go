@@ -1,6 +1,8 @@
 package server
 
 import (
+	"time"
+
 	"lockd/internal/locks"
 	"lockd/internal/protocol"
 )
@@ -9,90 +11,130 @@ import (
 // so that neither their length nor a client that does not read them holds up
 // anybody else.
 
-func (c *conn) list(name []byte)       { c.listHolders(locks.Exclusive, name) }
-func (c *conn) sharedList(name []byte) { c.listHolders(locks.Shared, name) }
+func (c *conn) list(name []byte)       { c.listHolders(locks.Query{Exclusive: true}, name) }
+func (c *conn) sharedList(name []byte) { c.listHolders(locks.Query{Shared: true}, name) }
 
 // listHolders answers d and sd: a line for each holder of the lock, or of every
 // lock where no name is given.
-func (c *conn) listHolders(m locks.Mode, name []byte) {
-	switch {
-	case !c.settings.Dump:
+func (c *conn) listHolders(q locks.Query, name []byte) {
+	if !c.settings.Dump {
 		c.out = protocol.AppendDisabled(c.out)
-	case len(name) > 0:
-		c.appendHolders(name, c.srv.table.Holders(m, name))
-	default:
-		c.eachHeld(m, func(_ int, l locks.Held) { c.appendHolders(l.Name, l.Holders) }, "")
+		c.endListing()
+		return
 	}
-}
-
-func (c *conn) appendHolders(name []byte, holders []*locks.Session) {
-	for _, s := range holders {
-		c.out = protocol.AppendHolder(c.out, name, c.shownName(s))
-		c.flushPart()
-	}
+	q.Name, q.Exact = name, len(name) > 0
+	c.eachEntry(q, func(_ int, e *locks.Entry) {
+		c.out = protocol.AppendHolder(c.out, e.Name, c.shownName(e.Session))
+	}, c.endListing)
 }
 
 // dump answers dump and dump shared, in the form in which Go prints a map.
 func (c *conn) dump(arg []byte) {
-	if !c.settings.Dump {
+	switch {
+	case !c.settings.Dump:
 		c.out = protocol.AppendDisabled(c.out)
+	case string(arg) == "shared":
+		c.dumpShared()
+	default:
+		c.dumpExclusive()
+	}
+}
+
+func (c *conn) dumpExclusive() {
+	c.out = append(c.out, "map["...)
+	c.eachEntry(locks.Query{Exclusive: true}, func(i int, e *locks.Entry) {
+		if i > 0 {
+			c.out = append(c.out, ' ')
+		}
+		c.out = append(c.out, e.Name...)
+		c.out = append(c.out, ':')
+		c.out = append(c.out, e.Session.Addr()...)
+	}, func() { c.out = append(c.out, "]\n"...) })
+}
+
+func (c *conn) dumpShared() {
+	c.out = append(c.out, "map["...)
+	var last []byte
+	end := "]\n"
+	c.eachEntry(locks.Query{Shared: true}, func(i int, e *locks.Entry) {
+		switch {
+		case i == 0:
+			end = "]]\n"
+			c.openShared(e.Name)
+		case string(last) == string(e.Name):
+			c.out = append(c.out, ' ')
+		default:
+			c.out = append(c.out, "] "...)
+			c.openShared(e.Name)
+		}
+		c.out = append(c.out, e.Session.Addr()...)
+		last = e.Name
+	}, func() { c.out = append(c.out, end...) })
+}
+
+func (c *conn) openShared(name []byte) {
+	c.out = append(c.out, name...)
+	c.out = append(c.out, ":["...)
+}
+
+// listing answers ls: a line for each who holds a lock or waits for one.
+func (c *conn) listing(arg []byte) {
+	exclusive, shared, prefix, ok := protocol.ParseListing(arg)
+	switch {
+	case !ok:
+		c.out = protocol.AppendBadArguments(c.out, protocol.Listing)
+		return
+	case !c.settings.Dump:
+		c.out = protocol.AppendEnd(protocol.AppendDisabled(c.out))
 		return
 	}
-	mode, appendLock := locks.Exclusive, c.dumpExclusive
-	if string(arg) == "shared" {
-		mode, appendLock = locks.Shared, c.dumpShared
-	}
-	c.out = append(c.out, "map["...)
-	c.eachHeld(mode, func(i int, l locks.Held) {
-		if i > 0 {
-			c.out = append(c.out, ' ')
-		}
-		c.out = append(c.out, l.Name...)
-		c.out = append(c.out, ':')
-		appendLock(l.Holders)
-	}, "]\n")
+	q := locks.Query{Exclusive: exclusive, Shared: shared, Name: prefix, Waiters: true}
+	clock, wall := c.now(), time.Now()
+	lines := protocol.NewEntryEncoder()
+	c.eachEntry(q, func(_ int, e *locks.Entry) {
+		age := max(clock-e.Since, 0)
+		c.out = lines.Append(c.out, protocol.Entry{
+			Name: e.Name, Shared: e.Mode == locks.Shared, Waiting: e.Waiting,
+			Addr: e.Session.Addr(), Who: c.registeredName(e.Session),
+			Token: e.Token, Max: e.Max, Since: wall.Add(-age), Age: age,
+		})
+	}, func() { c.out = protocol.AppendEnd(c.out) })
 }
 
-func (c *conn) dumpExclusive(holders []*locks.Session) {
-	c.out = append(c.out, holders[0].Addr()...)
+// registeredName is the name that a session has given itself, where names are on.
+func (c *conn) registeredName(s *locks.Session) string {
+	if c.settings.Registry {
+		return s.Name()
+	}
+	return ""
 }
 
-func (c *conn) dumpShared(holders []*locks.Session) {
-	c.out = append(c.out, '[')
-	for i, s := range holders {
-		if i > 0 {
-			c.out = append(c.out, ' ')
-		}
-		c.out = append(c.out, s.Addr()...)
-		c.flushPart()
-	}
-	c.out = append(c.out, ']')
-}
-
-// eachHeld calls f for each held lock of a mode, in the order of their names, as
-// long as the client takes what f appends, and ends the reply with tail.
-func (c *conn) eachHeld(m locks.Mode, f func(i int, l locks.Held), tail string) {
-	stats := c.srv.table.Stats()
-	size := stats.Exclusive
-	if m == locks.Shared {
-		size = stats.Shared
-	}
-	c.inBudget(locks.ListBytes(size), func() {
-		for i, l := range c.srv.table.List(m) {
-			f(i, l)
+// eachEntry calls f for each entry that the query finds, as long as the client
+// takes what f appends, and ends the reply with end.
+func (c *conn) eachEntry(q locks.Query, f func(i int, e *locks.Entry), end func()) {
+	answer := func() {
+		entries := c.srv.table.List(q)
+		for i := range entries {
+			f(i, &entries[i])
 			c.flushPart()
 			if c.err != nil {
 				return
 			}
 		}
-		c.out = append(c.out, tail...)
-	})
+		end()
+	}
+	if q.Exact {
+		answer()
+		return
+	}
+	c.inBudget(locks.ListBytes(c.srv.table.Stats(), q), answer)
 }
 
 // who answers with a line for each named connection, or for those of that name.
 func (c *conn) who(name []byte) {
 	if !c.settings.Registry || !c.settings.Dump {
 		c.out = protocol.AppendDisabled(c.out)
+		c.endListing()
 		return
 	}
 	clients := c.srv.registry.list()
@@ -111,6 +153,7 @@ func (c *conn) who(name []byte) {
 				return
 			}
 		}
+		c.endListing()
 	})
 }
 
@@ -120,7 +163,7 @@ func (c *conn) inBudget(bytes int64, answer func()) {
 	if c.perReply {
 		bytes *= 3 // the reply is built whole, and may wait whole
 	}
-	share, err := c.srv.snapshots.acquire(bytes, c.settings.Keepalive.UserTimeout, c.link.interrupt)
+	share, err := c.srv.snapshots.acquire(bytes, c.settings.Keepalive.UserTimeout, &c.cut, c.interrupt)
 	if err != nil {
 		c.err = err
 		return

@@ -31,22 +31,23 @@ import (
 // any client, and must cost no more than what they answer with, whatever else is
 // held. Names are only lent: what is kept is copied.
 type Table interface {
-	// Get makes the session a holder and returns how many there are with it. A
-	// lock held already is got again, uncounted. What is refused fails with
-	// locks.ErrHeld, locks.ErrSessionLimit or locks.ErrTableFull.
-	Get(s *locks.Session, m locks.Mode, name []byte) (holders int, err error)
+	// Get makes the session a holder, has it wait, or ends its wait, as
+	// locks.Table.Get has it. Those who wait are served first come, first served;
+	// a session that leaves is granted nothing more, or passes it on.
+	Get(s *locks.Session, r locks.Request) (locks.Result, error)
 	// Release ends the session's hold and reports whether there was one.
-	Release(s *locks.Session, m locks.Mode, name []byte) bool
-	// Leave ends all the session's holds and counts each as an orphan. When it
-	// returns, others can get them.
-	Leave(s *locks.Session)
+	Release(s *locks.Session, m locks.Mode, name []byte, now time.Duration) bool
+	// Leave ends the session's wait and all its holds and counts each hold as an
+	// orphan. When it returns, others can get them.
+	Leave(s *locks.Session, now time.Duration)
 	// Inspect returns the number of holders.
 	Inspect(m locks.Mode, name []byte) int
-	// Holders returns the holders in the order they got the lock.
-	Holders(m locks.Mode, name []byte) []*locks.Session
-	// List returns what is held, sorted by the bytes of the names, in about the
-	// memory that locks.ListBytes tells.
-	List(m locks.Mode) []locks.Held
+	// Break tells the owners of those who hold the lock, or of the one who does with
+	// a token, to leave, and returns their sessions.
+	Break(m locks.Mode, name []byte, token uint64) []*locks.Session
+	// List returns who holds and waits, in the order of locks.Table.List, in about
+	// the memory that locks.ListBytes tells.
+	List(q locks.Query) []locks.Entry
 	// Stats returns the counters, exact for all that ended before the call.
 	Stats() locks.Stats
 }
@@ -56,6 +57,7 @@ type Options struct {
 	Table    Table
 	Settings Settings
 	Log      *slog.Logger
+	Version  string // of the program, as info tells it
 }
 
 // A Server serves clients on any number of listeners.
@@ -67,6 +69,9 @@ type Server struct {
 	inputs        buffers
 	outputs       buffers
 	snapshots     *budget
+	hub           *hub
+	started       time.Time // what times of the table are counted from
+	version       string
 	listenersDone chan struct{} // closed by the first Close or Destroy
 
 	settings atomic.Pointer[Settings]
@@ -75,6 +80,7 @@ type Server struct {
 	registry registry
 	serial   atomic.Uint64 // of connections
 	unixPeer atomic.Uint64 // number of the last Unix socket's client
+	draining atomic.Bool   // closing, as those who wait see it
 
 	mu        sync.Mutex
 	listeners map[*Listener]struct{}      // guarded by mu, as below
@@ -82,6 +88,7 @@ type Server struct {
 	conns     map[*conn]struct{}
 	closing   bool          // no new connections
 	empty     chan struct{} // closed when closing and the last connection has gone
+	left      sync.Cond     // on mu: a connection has gone, or was told to go
 	freed     chan struct{} // gets a token when a connection has gone
 }
 
@@ -94,6 +101,9 @@ func New(o Options) *Server {
 		inputs:        buffers{size: inputSize},
 		outputs:       buffers{size: outputSize},
 		snapshots:     newBudget(),
+		hub:           newHub(),
+		started:       time.Now(),
+		version:       o.Version,
 		listenersDone: make(chan struct{}),
 		gate:          gate{perIP: make(map[netip.Addr]int)},
 		registry:      registry{place: make(map[*locks.Session]*list.Element)},
@@ -103,6 +113,7 @@ func New(o Options) *Server {
 		empty:         make(chan struct{}),
 		freed:         make(chan struct{}, 1),
 	}
+	s.left.L = &s.mu
 	s.Apply(o.Settings)
 	return s
 }
@@ -157,12 +168,16 @@ func (s *Server) Destroy() {
 	s.StopListening()
 	s.mu.Lock()
 	for c := range s.conns {
-		c.link.interrupt()
+		c.interrupt()
 	}
+	s.left.Broadcast()
 	s.mu.Unlock()
 	s.snapshots.close()
 	<-s.empty
 }
+
+// now is the time as the table has it.
+func (s *Server) now() time.Duration { return time.Since(s.started) }
 
 // Closing tells that the server takes no new clients any more.
 func (s *Server) Closing() bool {
@@ -191,8 +206,19 @@ func (s *Server) beginClosing() []*Listener {
 	for u := range s.upgrading {
 		u.interrupt()
 	}
+	s.drain()
 	s.checkEmpty()
 	return slices.Collect(maps.Keys(s.listeners))
+}
+
+// drain ends all waiting for locks, now and later. It must be called under mu.
+func (s *Server) drain() {
+	s.draining.Store(true)
+	for c := range s.conns {
+		if c.waiting.Load() { // who begins to wait now looks at draining after that
+			c.link.wake()
+		}
+	}
 }
 
 // checkEmpty must be called under mu.
@@ -237,6 +263,7 @@ func (s *Server) track(c *conn) bool {
 func (s *Server) untrack(c *conn) {
 	s.mu.Lock()
 	delete(s.conns, c)
+	s.left.Broadcast()
 	s.checkEmpty()
 	s.mu.Unlock()
 	select {

@@ -13,7 +13,11 @@ type Settings struct {
 	// about Unix sockets. Nil allows everybody.
 	Allow func(netip.Addr) bool
 
-	Dump     bool // d, sd, dump and who answer
+	// Admin tells whether a client from an address may use fr and kick; it is asked
+	// about the zero address for Unix sockets. Nil allows nobody.
+	Admin func(netip.Addr) bool
+
+	Dump     bool // d, sd, dump, who, ls and watch answer
 	Registry bool // iam and who answer, and names are shown
 
 	MaxConnections      int // at a time; 0: what the limit on open files leaves
@@ -42,6 +46,15 @@ type Keepalive struct {
 	// UserTimeout is how long data may stay unacknowledged, or a peer's window
 	// closed while replies wait for it. 0 leaves it to the kernel.
 	UserTimeout time.Duration
+}
+
+// deadPeer is the time after which, at the earliest, a peer that vanished is
+// taken for dead.
+func (k Keepalive) deadPeer() time.Duration {
+	if k.UserTimeout > 0 {
+		return k.UserTimeout
+	}
+	return k.Idle + time.Duration(k.Count)*k.Interval
 }
 
 // DefaultSettings returns the settings of a server that nobody configured.

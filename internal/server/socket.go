@@ -19,7 +19,8 @@ import (
 // bytes, and a client that does not read blocks nobody: see write. It is a
 // net.Conn, so that the HTTP server that begins a WebSocket can use it.
 //
-// One goroutine reads, one at a time writes; interrupt may be called by any.
+// One goroutine reads, one at a time writes; wake and interrupt may be called by
+// any.
 type socket struct {
 	file      *os.File
 	raw       syscall.RawConn
@@ -31,7 +32,8 @@ type socket struct {
 	settings  *atomic.Pointer[Settings]
 	inputs    *buffers
 
-	cut atomic.Bool // interrupt was called
+	cut     atomic.Bool // interrupt was called
+	emptied func()      // called when there is no backlog any more; wake, or that of a link above
 
 	reading struct { // the arguments and results of tryRead
 		attempt func(fd uintptr) bool
@@ -60,7 +62,7 @@ func newSocket(fd int, peer unix.Sockaddr, t Transport) (*socket, error) {
 		s.file.Close()
 		return nil, err
 	}
-	s.reading.attempt, s.writing.attempt = s.tryRead, s.tryWrite
+	s.reading.attempt, s.writing.attempt, s.emptied = s.tryRead, s.tryWrite, s.wake
 	return s, nil
 }
 
@@ -117,17 +119,35 @@ func (s *socket) read(in []byte, limit int) ([]byte, error) {
 	r := &s.reading
 	r.in, r.limit, r.err = in, limit, nil
 	err := s.raw.Read(r.attempt)
-	switch {
-	case err == nil:
+	if err == nil {
 		err = r.err
-	default: // a failed backlog has interrupted the read
-		if b := s.backlog.Load(); b != nil && b.failure() != nil {
-			err = b.failure()
-		}
+	} else {
+		err = s.whyNotRead(err)
 	}
 	in, r.in = r.in, nil
 	return in, err
 }
+
+// whyNotRead returns what is behind a read's deadline in the past.
+func (s *socket) whyNotRead(err error) error {
+	if b := s.backlog.Load(); b != nil && b.failure() != nil {
+		return b.failure() // it has interrupted the read
+	}
+	switch {
+	case s.cut.Load():
+		return errInterrupted
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return errWoken
+	}
+	return err
+}
+
+// wakeAt implements link.
+func (s *socket) wakeAt(t time.Time) { s.SetReadDeadline(t) }
+
+// wake implements link. A deadline in the past is what reaches a goroutine in a
+// read without one of its own to wait beside it.
+func (s *socket) wake() { s.SetReadDeadline(longAgo()) }
 
 // tryRead reads once. The buffer is taken when there may be something to put
 // into it, and given back at once if there is not.
@@ -221,6 +241,12 @@ func ignoreInterrupts(call func(int, []byte) (int, error), fd int, p []byte) (in
 			return max(n, 0), err
 		}
 	}
+}
+
+// roomy implements link.
+func (s *socket) roomy() bool {
+	b := s.backlog.Load()
+	return b == nil || b.roomy()
 }
 
 // drain waits until the kernel has all that was written, or the client is lost.

@@ -23,7 +23,7 @@ func starvingServer() error {
 	logs := new(logBuffer)
 	set := server.DefaultSettings()
 	set.MaxConnections = 1 << 20
-	s := server.New(server.Options{Table: locks.New(locks.Limits{}), Settings: set, Log: slog.New(slog.NewTextHandler(logs, nil))})
+	s := server.New(server.Options{Table: locks.New(locks.Limits{}, locks.NewTokens(0)), Settings: set, Log: slog.New(slog.NewTextHandler(logs, nil))})
 	a, err := server.ParseAddress("tcp://127.0.0.1:0")
 	if err != nil {
 		return err

@@ -1,7 +1,9 @@
 package server
 
 import (
+	"errors"
 	"sync/atomic"
+	"time"
 
 	"lockd/internal/locks"
 	"lockd/internal/protocol"
@@ -16,6 +18,9 @@ type Stats struct {
 	MaxConnections  uint64           // the limit in force on open connections, all transports together
 	Refused         []Count          // connections refused since the start, always all reasons
 	Limited         []Count          // commands that a limit made fail since the start, always all reasons
+	Watchers        uint64           // connections that watch now
+	LostEvents      uint64           // events that watchers were too slow for, since the start
+	OldestWaiter    time.Duration    // how long the one waits who waits longest; 0 where nobody does
 	Locks           locks.Stats
 }
 
@@ -48,7 +53,12 @@ func (s *Server) Stats() Stats {
 		MaxConnections: uint64(s.settings.Load().MaxConnections),
 		Refused:        s.gate.refusals(),
 		Limited:        s.counters.limits(),
+		Watchers:       uint64(s.hub.watching.Load()),
+		LostEvents:     s.hub.lost.Load(),
 		Locks:          s.table.Stats(),
+	}
+	if st.Locks.Waiting {
+		st.OldestWaiter = max(s.now()-st.Locks.WaitingSince, 0)
 	}
 	sums := s.counters.commands()
 	st.InvalidCommands = sums[protocol.Unknown]
@@ -94,6 +104,16 @@ const (
 	limitTable
 	numLimits
 )
+
+// countLimit counts a command that a limit made fail, and no other.
+func (c *counters) countLimit(err error) {
+	switch {
+	case errors.Is(err, locks.ErrSessionLimit):
+		c.limited[limitSession].Add(1)
+	case errors.Is(err, locks.ErrTableFull):
+		c.limited[limitTable].Add(1)
+	}
+}
 
 var limitNames = [numLimits]string{"locks_per_connection", "table_bytes"}
 

@@ -1,7 +1,9 @@
 package server
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 	"log/slog"
@@ -11,6 +13,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -115,8 +118,8 @@ func (s *Server) trackUpgraded(c *conn, u *upgradeSocket) bool {
 }
 
 // An upgradeSocket is a socket below a WebSocket. The WebSocket library answers
-// a close frame and closes the socket when it likes: either waits here until the
-// client's locks are free.
+// a close frame and closes the socket when it likes: both are put off here until
+// the client's locks are free.
 type upgradeSocket struct {
 	*socket
 	from     *upgradeListener
@@ -126,8 +129,9 @@ type upgradeSocket struct {
 	lost     chan struct{} // closed when the client has closed, or the library gives it up
 	upgraded bool          // a session lives on it; set before there is a library
 	free     chan struct{} // closed by the session's owner when it holds nothing and is not counted
-	sending  bool          // it is the owner that writes; the reader waits meanwhile
 	ended    bool          // the client's stream has; belongs to who reads
+	payload  int           // of the frame being written, not written yet; belongs to who writes
+	farewell atomic.Pointer[[]byte]
 	err      error
 }
 
@@ -141,42 +145,75 @@ func (u *upgradeSocket) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// opClose is how a close frame begins. A control frame is written at once and
-// whole, so it stands at the beginning of what is written.
+// opClose is how a close frame begins.
 const opClose = 0x88
 
-// Write implements net.Conn. The reader writes nothing but control frames, the
-// owner none.
+// Write implements net.Conn. It is given the whole of a frame or, of a long one,
+// its parts, the header in one piece: the library writes no frame before it has
+// flushed the one before. A close frame is kept for Close.
 func (u *upgradeSocket) Write(p []byte) (int, error) {
-	if u.upgraded && !u.sending && len(p) > 0 && p[0] == opClose {
+	switch {
+	case !u.upgraded:
+	case u.payload > 0:
+		u.payload -= len(p)
+	case len(p) > 0 && p[0] == opClose:
+		frame := bytes.Clone(p)
+		u.farewell.Store(&frame)
 		u.lose()
+		return len(p), nil
+	default:
+		u.payload = frameLen(p) - len(p)
 	}
 	return u.socket.Write(p)
 }
 
-// lose tells the owner that the client is lost, and waits until the owner has
-// freed its locks. It must not be called by the owner before that.
-func (u *upgradeSocket) lose() {
-	u.losing.Do(func() { close(u.lost) })
-	<-u.free
+// frameLen returns the length of a frame from the server, of which p is the
+// beginning.
+func frameLen(p []byte) int {
+	if len(p) < 2 {
+		return len(p)
+	}
+	switch n := int(p[1]); {
+	case n == 126 && len(p) >= 4:
+		return 4 + int(binary.BigEndian.Uint16(p[2:]))
+	case n == 127 && len(p) >= 10:
+		return 10 + int(binary.BigEndian.Uint64(p[2:]))
+	default:
+		return 2 + n
+	}
 }
 
-// Close implements net.Conn.
+// lose tells the owner that the client is lost.
+func (u *upgradeSocket) lose() { u.losing.Do(func() { close(u.lost) }) }
+
+// Close implements net.Conn. Where a session lives on the socket, it waits until
+// the owner has freed its locks.
 func (u *upgradeSocket) Close() error {
 	u.closing.Do(func() {
 		if u.upgraded {
-			select {
-			case <-u.free:
-			default:
-				u.interrupt() // the owner may be writing
-			}
-			u.lose()
+			u.closeUpgraded()
 		} else {
 			u.srv.endUpgrade(u)
 		}
 		u.err = u.socket.Close()
 	})
 	return u.err
+}
+
+func (u *upgradeSocket) closeUpgraded() {
+	farewell := u.farewell.Load()
+	if farewell == nil {
+		select {
+		case <-u.free:
+		default:
+			u.interrupt() // the owner may be writing
+		}
+	}
+	u.lose()
+	<-u.free
+	if farewell != nil {
+		u.socket.Write(*farewell)
+	}
 }
 
 // upgrade turns a request into a connection and serves it to its end.
@@ -231,16 +268,20 @@ type wsLink struct {
 	taken  chan struct{} // from the owner
 	lent   bool          // the owner has a chunk
 	pumped chan struct{} // closed when the reader has ended
+	end    time.Time     // of wakeAt
+	woken  chan struct{} // gets a token from wake
 	once   sync.Once
 	cut    chan struct{} // closed by interrupt
 }
 
 func newWSLink(ws *websocket.Conn, sock *upgradeSocket) *wsLink {
-	return &wsLink{
+	l := &wsLink{
 		sock: sock, ws: ws,
 		chunks: make(chan []byte), taken: make(chan struct{}),
-		pumped: make(chan struct{}), cut: make(chan struct{}),
+		pumped: make(chan struct{}), cut: make(chan struct{}), woken: make(chan struct{}, 1),
 	}
+	sock.emptied = l.wake // not the socket's, which the library reads
+	return l
 }
 
 // pump reads until the connection fails or closes, which upgradeSocket.lost
@@ -300,14 +341,39 @@ func (l *wsLink) read(in []byte, limit int) ([]byte, error) {
 			return nil, io.EOF
 		}
 	}
+	var ended <-chan time.Time // never, where there is no end
+	if !l.end.IsZero() {
+		timer := time.NewTimer(time.Until(l.end))
+		defer timer.Stop()
+		ended = timer.C
+	}
 	select {
 	case p := <-l.chunks:
 		l.lent = true
 		return append(roomFor(in, limit, l.sock.inputs), p...), nil
+	case <-l.woken:
+		return in, errWoken
+	case <-ended:
+		return in, errWoken
 	case <-l.sock.lost:
 		return nil, io.EOF
 	case <-l.cut:
 		return nil, errInterrupted
+	}
+}
+
+func (l *wsLink) wakeAt(t time.Time) {
+	l.end = t
+	select {
+	case <-l.woken:
+	default:
+	}
+}
+
+func (l *wsLink) wake() {
+	select {
+	case l.woken <- struct{}{}:
+	default: // one waits
 	}
 }
 
@@ -316,10 +382,10 @@ func (l *wsLink) write(p []byte) error {
 	if !utf8.Valid(p) {
 		kind = websocket.MessageBinary
 	}
-	l.sock.sending = true
-	defer func() { l.sock.sending = false }()
 	return l.ws.Write(context.Background(), kind, p)
 }
+
+func (l *wsLink) roomy() bool { return l.sock.roomy() }
 
 func (l *wsLink) drain() error { return l.sock.drain() }
 

@@ -1,11 +1,12 @@
 package lockstest
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"lockd/internal/locks"
 )
@@ -14,6 +15,9 @@ func concurrencyTests() []subtest {
 	return []subtest{
 		{"many sessions at once exclude each other and leave nothing behind", testContention},
 		{"a lock of one's own is never refused", testOwnLocks},
+		{"a grant and a withdrawal in the same moment are one or the other", testSameMoment},
+		{"of many who wait for a lock and give up at once, each holds what it is told it was granted", testImpatient},
+		{"of many who wait, withdraw, leave and are broken, each is served once and in order", testCrowd},
 	}
 }
 
@@ -40,7 +44,7 @@ func testContention(t *tester) {
 	var running sync.WaitGroup
 	for i := range all {
 		all[i] = worker{
-			tester: t, hots: &hots, session: locks.NewSession(fmt.Sprint("unix:", i)),
+			tester: t, hots: &hots, session: locks.NewSession(fmt.Sprint("unix:", i), nil),
 			random: rand.New(rand.NewPCG(1, uint64(i))),
 		}
 		running.Go(all[i].run)
@@ -110,10 +114,10 @@ func (w *worker) run() {
 
 func (w *worker) get(m locks.Mode, i int) {
 	had := w.holds[m][i]
-	n, err := w.table.Get(w.session, m, w.hots[i].name)
+	r, err := w.table.Get(w.session, locks.Request{Mode: m, Name: w.hots[i].name})
 	switch {
-	case err == nil && (n < 1 || n > workers || m == locks.Exclusive && n != 1):
-		w.Errorf("get %s: %d holders", modeWord(m), n)
+	case err == nil && (r.Holders < 1 || r.Holders > workers || m == locks.Exclusive && r.Holders != 1):
+		w.Errorf("get %s: %d holders", modeWord(m), r.Holders)
 	case err != nil && (m == locks.Shared || had || !errors.Is(err, locks.ErrHeld)):
 		w.Errorf("get %s, held before: %t: %v", modeWord(m), had, err)
 	case err == nil:
@@ -135,7 +139,7 @@ func (w *worker) release(m locks.Mode, i int) {
 	if had {
 		w.change(m, i)
 	}
-	if got := w.table.Release(w.session, m, w.hots[i].name); got != had {
+	if got := w.table.Release(w.session, m, w.hots[i].name, 0); got != had {
 		w.Errorf("release %s: %t", modeWord(m), got)
 	}
 	w.holds[m][i] = false
@@ -157,7 +161,7 @@ func (w *worker) leave() {
 			}
 		}
 	}
-	w.table.Leave(w.session)
+	w.table.Leave(w.session, 0)
 	w.holds = [len(modes)][hotNames]bool{}
 	if n := w.session.Holds(); n != 0 {
 		w.Errorf("a session holds %d locks after it left", n)
@@ -167,19 +171,19 @@ func (w *worker) leave() {
 // checkListing wants every lock once, sorted, with no holder twice, and what
 // the worker holds itself among them.
 func (w *worker) checkListing(m locks.Mode) {
-	all := w.table.List(m)
+	all := byLock(w.table.List(queryOf(m)))
 	mine := 0
-	for i, h := range all {
-		if i > 0 && bytes.Compare(all[i-1].Name, h.Name) >= 0 {
-			w.Errorf("%q is listed before %q", all[i-1].Name, h.Name)
+	for i, l := range all {
+		if i > 0 && all[i-1].name >= l.name {
+			w.Errorf("%q is listed before %q", all[i-1].name, l.name)
 		}
-		if len(h.Holders) == 0 || m == locks.Exclusive && len(h.Holders) > 1 {
-			w.Errorf("%s %q is listed with %d holders", modeWord(m), h.Name, len(h.Holders))
+		if m == locks.Exclusive && len(l.holders) > 1 {
+			w.Errorf("%s %q is listed with %d holders", modeWord(m), l.name, len(l.holders))
 		}
 		seen := make(map[*locks.Session]bool)
-		for _, s := range h.Holders {
+		for _, s := range l.holders {
 			if seen[s] {
-				w.Errorf("%s %q is listed with a holder twice", modeWord(m), h.Name)
+				w.Errorf("%s %q is listed with a holder twice", modeWord(m), l.name)
 			}
 			seen[s] = true
 		}
@@ -220,21 +224,112 @@ func testOwnLocks(t *tester) {
 	var running sync.WaitGroup
 	for i := range workers {
 		running.Go(func() {
-			s := locks.NewSession(fmt.Sprint("unix:", i))
+			s := locks.NewSession(fmt.Sprint("unix:", i), nil)
 			for n := range 500 {
 				name := fmt.Appendf(nil, "%d/%d", i, n%50)
-				if _, err := t.table.Get(s, locks.Exclusive, name); err != nil {
+				if _, err := t.table.Get(s, locks.Request{Mode: locks.Exclusive, Name: name}); err != nil {
 					t.Errorf("get %q: %v", name, err)
 				}
-				if n%3 == 0 && !t.table.Release(s, locks.Exclusive, name) {
+				if n%3 == 0 && !t.table.Release(s, locks.Exclusive, name, 0) {
 					t.Errorf("%q is not released", name)
 				}
 			}
-			t.table.Leave(s)
+			t.table.Leave(s, 0)
 		})
 	}
 	running.Wait()
 	if got := t.table.Stats(); got.Exclusive.Locks != 0 || got.Exclusive.Holders != 0 || got.Bytes != 0 {
 		t.Errorf("stats after all left: %+v", got)
 	}
+}
+
+// A counter is an owner that counts the grants it is told of.
+type counter struct{ granted atomic.Int64 }
+
+func (c *counter) Granted()           { c.granted.Add(1) }
+func (*counter) Break()               {}
+func (*counter) Happened(locks.Event) {}
+
+// testSameMoment has one release a lock while another, which waits for it, gives
+// up or leaves.
+func testSameMoment(t *tester) {
+	const rounds = 10_000
+	random, told := rand.New(rand.NewPCG(3, 3)), new(counter)
+	a, b := locks.NewSession("a", nil), locks.NewSession("b", told)
+	begin, released := make(chan int), make(chan struct{}, 1)
+	var running sync.WaitGroup
+	running.Go(func() {
+		for moments := range begin {
+			pass(moments)
+			t.table.Release(a, locks.Exclusive, []byte("x"), 0)
+			released <- struct{}{}
+		}
+	})
+	defer running.Wait()
+	defer close(begin)
+	orphans, granted := uint64(0), 0
+	for i := range rounds {
+		told.granted.Store(0)
+		t.get(a, locks.Exclusive, "x", 1)
+		if _, err := t.askToWait(b, locks.Exclusive, "x", 0); !errors.Is(err, locks.ErrWaiting) {
+			t.Fatalf("a wait: %v", err)
+		}
+		begin <- random.IntN(4)
+		pass(random.IntN(4))
+		if i%2 == 0 {
+			granted += t.endAtOnce(b, told)
+		} else {
+			t.leave(b)
+			orphans += uint64(told.granted.Load())
+		}
+		<-released
+		if n := told.granted.Load(); n > 1 {
+			t.Fatalf("a wait has been told of %d grants", n)
+		}
+	}
+	if granted == 0 || granted == rounds/2 || orphans == 0 || orphans == rounds/2 {
+		t.Errorf("of %d waits that gave up and as many that left, %d and %d were granted", rounds/2, granted, orphans)
+	}
+	t.empty(orphans, 0)
+}
+
+// testImpatient has many at the lock at the very same time.
+func testImpatient(t *tester) {
+	const rounds = 10_000
+	var running sync.WaitGroup
+	for i := range workers / 2 {
+		running.Go(func() {
+			told := new(counter)
+			s := locks.NewSession(fmt.Sprint("unix:", i), told)
+			for range rounds {
+				told.granted.Store(0)
+				if _, err := t.askToWait(s, locks.Exclusive, "x", 0); errors.Is(err, locks.ErrWaiting) {
+					t.endAtOnce(s, told)
+				} else if err != nil || !t.table.Release(s, locks.Exclusive, []byte("x"), 0) {
+					t.Errorf("a lock is granted at once, and not held: %v", err)
+				}
+			}
+		})
+	}
+	running.Wait()
+	t.empty(0, 0)
+}
+
+// pass lets others run some times.
+func pass(moments int) {
+	for range moments {
+		runtime.Gosched()
+	}
+}
+
+// endAtOnce ends the wait of s for x, which is told of a grant exactly where it
+// holds the lock then. It returns the number of grants.
+func (t *tester) endAtOnce(s *locks.Session, told *counter) int {
+	r, err := t.table.Get(s, locks.Request{})
+	n := told.granted.Load()
+	held := t.table.Release(s, locks.Exclusive, []byte("x"), 0)
+	if held != (err == nil) || held != (n == 1) || held != (r.Token != 0) {
+		t.Errorf("a wait ends with %+v, %v and is told of %d grants; the lock was held: %t", r, err, n, held)
+	}
+	return int(n)
 }

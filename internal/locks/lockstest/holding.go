@@ -145,7 +145,7 @@ func testNameIsCopied(t *tester) {
 	a := t.session()
 	name := []byte("abc")
 	for _, m := range modes {
-		if _, err := t.table.Get(a, m, name); err != nil {
+		if _, err := t.table.Get(a, locks.Request{Mode: m, Name: name}); err != nil {
 			t.Fatal(err)
 		}
 		copy(name, "xyz")
@@ -165,11 +165,11 @@ func testLongNames(t *tester) {
 				t.inspect(m, name, 0)
 				t.get(t.session(), m, name, 1)
 			}
-			if got := t.table.List(m); len(got) != len(names) || len(got[0].Name) != 64<<10-2 {
-				t.Fatalf("round %d: %d locks are listed, the first with a name of %d bytes", round, len(got), len(got[0].Name))
+			if got := t.listed(m); len(got) != len(names) || len(got[0].name) != 64<<10-2 {
+				t.Fatalf("round %d: %d locks are listed, the first with a name of %d bytes", round, len(got), len(got[0].name))
 			}
 			for _, name := range names {
-				t.release(t.table.Holders(m, []byte(name))[0], m, name, true)
+				t.release(t.holdersOf(m, name)[0], m, name, true)
 			}
 		}
 		t.empty(0, 0)

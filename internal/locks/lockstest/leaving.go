@@ -25,26 +25,26 @@ func testLeave(t *tester) {
 		t.get(a, locks.Shared, name, 1)
 		t.get(a, locks.Shared, name, 1)
 	}
-	t.table.Leave(a)
+	t.leave(a)
 	t.empty(1, 3)
 	t.get(b, locks.Exclusive, "x", 1)
 	t.get(b, locks.Shared, "y", 1)
 	t.release(a, locks.Exclusive, "x", false)
 	t.release(a, locks.Shared, "z", false)
-	t.table.Leave(b)
+	t.leave(b)
 	t.empty(2, 4)
 }
 
 func testLeaveWithNothing(t *tester) {
 	a, b := t.session(), t.session()
-	t.table.Leave(a)
+	t.leave(a)
 	t.get(b, locks.Exclusive, "x", 1)
 	t.refuse(a, "x")
-	t.table.Leave(a)
-	t.table.Leave(a)
+	t.leave(a)
+	t.leave(a)
 	t.counts(locks.ModeStats{Locks: 1, Holders: 1}, locks.ModeStats{})
-	t.table.Leave(b)
-	t.table.Leave(b)
+	t.leave(b)
+	t.leave(b)
 	t.empty(1, 0)
 }
 
@@ -54,14 +54,14 @@ func testLeaveSparesOthers(t *tester) {
 		t.get(s, locks.Shared, "x", i+1)
 		t.get(s, locks.Exclusive, s.Addr(), 1)
 	}
-	t.table.Leave(b)
+	t.leave(b)
 	t.holders(locks.Shared, "x", a, c)
 	t.holders(locks.Exclusive, a.Addr(), a)
 	t.holders(locks.Exclusive, b.Addr())
 	t.counts(locks.ModeStats{Locks: 2, Holders: 2, Orphans: 1}, locks.ModeStats{Locks: 1, Holders: 2, Orphans: 1})
-	t.table.Leave(a)
+	t.leave(a)
 	t.holders(locks.Shared, "x", c)
-	t.table.Leave(c)
+	t.leave(c)
 	t.empty(3, 3)
 }
 
@@ -70,7 +70,7 @@ func testLeaveAndComeBack(t *tester) {
 	for i := range uint64(3) {
 		t.get(a, locks.Exclusive, "x", 1)
 		t.get(a, locks.Shared, "x", 1)
-		t.table.Leave(a)
+		t.leave(a)
 		t.empty(i+1, i+1)
 	}
 }
@@ -83,7 +83,7 @@ func testReleasedIsNoOrphan(t *tester) {
 		}
 		t.release(a, m, "y", true)
 	}
-	t.table.Leave(a)
+	t.leave(a)
 	t.empty(2, 2)
 }
 
@@ -94,7 +94,7 @@ func testManyLeave(t *tester) {
 		t.get(s, locks.Shared, "x", i+1)
 	}
 	for i, s := range sessions {
-		t.table.Leave(s)
+		t.leave(s)
 		t.holders(locks.Shared, "x", sessions[i+1:]...)
 	}
 	t.empty(0, n)
@@ -107,8 +107,8 @@ func testLeaveWithMany(t *tester) {
 		t.get(a, modes[i%2], fmt.Sprint(i), 1)
 	}
 	t.get(b, locks.Exclusive, "b", 1)
-	t.table.Leave(a)
+	t.leave(a)
 	t.counts(locks.ModeStats{Locks: 1, Holders: 1, Orphans: n / 2}, locks.ModeStats{Orphans: n / 2})
-	t.table.Leave(b)
+	t.leave(b)
 	t.empty(n/2+1, n/2)
 }

@@ -1,0 +1,183 @@
+package locks
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+	"time"
+	"unsafe"
+)
+
+// An Entry is one holder of a lock or one who waits for it, as a listing shows
+// it. Its name is a copy that nobody changes.
+type Entry struct {
+	Name    []byte
+	Session *Session
+	Token   uint64        // of a holder; 0 for who waits
+	Since   time.Duration // when it got the lock, or began to wait
+	Max     int           // of who waits; 0 is no limit
+	place   int32         // within the lock: holders, then waiters, each in order
+	Mode    Mode
+	Waiting bool
+}
+
+// A Query tells what [Table.List] is to list.
+type Query struct {
+	Exclusive, Shared bool   // the modes
+	Name              []byte // the beginning of the names listed; only lent
+	Exact             bool   // Name is the one name listed
+	Waiters           bool   // those who wait as well
+}
+
+// List returns the holders of locks: sorted by the bytes of the locks' names,
+// exclusive locks before shared, the holders of a lock in the order they got it,
+// then those who wait for it in the order they are served in.
+//
+// Each shard is copied under its mutex and all else, the allocation too, happens
+// outside, so a listing delays nobody by more than the copying of one shard.
+// Shards are seen one after the other: the list is exact for each lock, and for
+// all of them where nothing changes meanwhile.
+func (t *Table) List(q Query) []Entry {
+	if q.Exact {
+		return t.listOne(q)
+	}
+	parts := make([][]Entry, len(t.shards))
+	n := 0
+	for i := range t.shards {
+		parts[i] = t.shards[i].list(q)
+		n += len(parts[i])
+	}
+	all := make([]Entry, 0, n)
+	for i, part := range parts {
+		all = append(all, part...)
+		parts[i] = nil
+	}
+	slices.SortFunc(all, compareEntries)
+	return all
+}
+
+func compareEntries(a, b Entry) int {
+	if c := bytes.Compare(a.Name, b.Name); c != 0 {
+		return c
+	}
+	return cmp.Or(cmp.Compare(a.Mode, b.Mode), cmp.Compare(a.place, b.place))
+}
+
+// listOne lists one name.
+func (t *Table) listOne(q Query) (entries []Entry) {
+	for m := range numModes {
+		if !q.wants(m) {
+			continue
+		}
+		hash, sh := t.find(m, q.Name)
+		sh.mu.Lock()
+		if l := sh.lookup(hash, m, q.Name); l != nil {
+			entries = l.appendEntries(entries, bytes.Clone(q.Name), q.Waiters)
+		}
+		sh.mu.Unlock()
+	}
+	return entries
+}
+
+func (q Query) wants(m Mode) bool { return m == Exclusive && q.Exclusive || m == Shared && q.Shared }
+
+// list copies what the shard has of what is wanted, in no order.
+func (sh *shard) list(q Query) []Entry {
+	c := sh.lockWithRoom(q)
+	defer sh.mu.Unlock()
+	for _, l := range sh.locks.chains {
+		for ; l != nil; l = l.next {
+			if q.wants(l.mode) && bytes.HasPrefix(l.name, q.Name) {
+				c.add(l, q.Waiters)
+			}
+		}
+	}
+	return c.entries
+}
+
+// lockWithRoom locks the shard and returns a copier that has room for all that
+// the query may find there, which was made while the shard was not locked.
+func (sh *shard) lockWithRoom(q Query) copier {
+	var c copier
+	for {
+		sh.mu.Lock()
+		entries, names := sh.size(q)
+		if entries <= cap(c.entries) && names <= cap(c.names) {
+			return c
+		}
+		sh.mu.Unlock()
+		// Somewhat more, so that a shard that grows is caught up with.
+		c = copier{
+			entries: make([]Entry, 0, entries+entries/8+8),
+			names:   make([]byte, 0, names+names/8+128),
+		}
+	}
+}
+
+// size returns how many entries a query can find at most, and how many bytes
+// their names have.
+func (sh *shard) size(q Query) (entries, nameBytes int) {
+	for m := range numModes {
+		if q.wants(m) {
+			entries += int(sh.counts[m].Holders)
+			nameBytes += int(sh.counts[m].NameBytes)
+			if q.Waiters {
+				entries += int(sh.counts[m].Waiters)
+			}
+		}
+	}
+	return entries, nameBytes
+}
+
+// A copier copies locks into two large slices.
+type copier struct {
+	entries []Entry
+	names   []byte
+}
+
+func (c *copier) add(l *lock, waiters bool) {
+	begin := len(c.names)
+	c.names = append(c.names, l.name...)
+	c.entries = l.appendEntries(c.entries, c.names[begin:len(c.names):len(c.names)], waiters)
+}
+
+func (l *lock) appendEntries(dst []Entry, name []byte, waiters bool) []Entry {
+	place := int32(0)
+	for h := l.holders.first; h != nil; h = h.nextHolder {
+		dst = append(dst, Entry{
+			Name: name, Session: h.session, Token: h.grant.token(), Since: h.since, place: place, Mode: l.mode,
+		})
+		place++
+	}
+	if !waiters || l.waiting() == 0 {
+		return dst
+	}
+	for w := l.queue.first; w != nil; w = w.nextQueued {
+		dst = append(dst, Entry{
+			Name: name, Session: w.session, Since: w.since, Max: w.max, place: place, Mode: l.mode, Waiting: true,
+		})
+		place++
+	}
+	return dst
+}
+
+// ListBytes returns about how much memory List takes for a query, in a table with
+// these counters.
+func ListBytes(s Stats, q Query) int64 {
+	if q.Exact {
+		return 0
+	}
+	var bytes int64
+	for m, of := range [numModes]ModeStats{Exclusive: s.Exclusive, Shared: s.Shared} {
+		if !q.wants(Mode(m)) {
+			continue
+		}
+		entries := of.Holders
+		if q.Waiters {
+			entries += of.Waiters
+		}
+		// Each shard's copy and the sorted whole stand beside each other.
+		bytes += int64(entries)*2*int64(unsafe.Sizeof(Entry{})) + int64(of.NameBytes)
+	}
+	return bytes
+}

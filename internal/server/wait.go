@@ -1,0 +1,204 @@
+package server
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"time"
+
+	"lockd/internal/locks"
+	"lockd/internal/protocol"
+)
+
+// A wait blocks its own connection only. The connection is still read meanwhile,
+// so that its end and a cancel are seen at once; what else arrives runs when the
+// wait is over. The goroutine waits where an idle one does, in the link's read,
+// and whoever grants it the lock wakes it there. It may be woken for nothing: what
+// counts is the table, where exactly one of all that can end a wait comes first.
+
+// A pending is the gw or sgw that a connection waits for.
+type pending struct {
+	mode  locks.Mode
+	wait  protocol.Wait
+	end   time.Time       // zero: never
+	ended protocol.Reason // why it is over, "" as long as it is not
+}
+
+// errPiledUp ends a client that sends on behind a wait as if there were none.
+var errPiledUp = errors.New("more than a line's limit was sent behind a wait")
+
+func (c *conn) getWait(arg []byte) {
+	w, ok := protocol.ParseWait(arg)
+	if !ok {
+		c.out = protocol.AppendBadArguments(c.out, protocol.GetWait)
+		return
+	}
+	c.acquireInQueue(locks.Exclusive, w)
+}
+
+func (c *conn) sharedGetWait(arg []byte) {
+	w, ok := protocol.ParseSharedWait(arg)
+	if !ok {
+		c.out = protocol.AppendBadArguments(c.out, protocol.SharedGetWait)
+		return
+	}
+	c.acquireInQueue(locks.Shared, w)
+}
+
+// acquireInQueue gets a lock or, where w allows that, begins to wait for it.
+func (c *conn) acquireInQueue(m locks.Mode, w protocol.Wait) {
+	draining := c.srv.draining.Load()
+	result, err := c.srv.table.Get(c.session, locks.Request{
+		Mode: m, Name: w.Name, Now: c.now(), Max: w.Max, Queue: true, Wait: w.Limit != 0 && !draining,
+	})
+	if errors.Is(err, locks.ErrWaiting) {
+		c.beginWait(m, w)
+		return
+	}
+	c.srv.counters.countLimit(err)
+	why := reasonOf(err)
+	if draining && w.Limit != 0 && why != "" && why != protocol.ReasonTooMany {
+		why = protocol.ReasonDraining
+	}
+	c.answerWait(m, w, result, why)
+}
+
+// reasonOf returns no reason for no error.
+func reasonOf(err error) protocol.Reason {
+	switch {
+	case err == nil:
+		return ""
+	case errors.Is(err, locks.ErrHeld):
+		return protocol.ReasonHeld
+	case errors.Is(err, locks.ErrQueue):
+		return protocol.ReasonQueue
+	case errors.Is(err, locks.ErrLimit):
+		return protocol.ReasonLimit
+	}
+	return protocol.ReasonTooMany
+}
+
+// answerWait words what came of a gw or sgw. Where it was granted, why is empty.
+func (c *conn) answerWait(m locks.Mode, w protocol.Wait, r locks.Result, why protocol.Reason) {
+	failure := protocol.Failure{Reason: why, Count: r.Holders, Max: w.Max, Queue: r.Queue}
+	if r.Holder != nil {
+		failure.Held = c.now() - r.Since
+		if c.settings.Dump {
+			failure.Holder = r.Holder.Addr()
+		}
+	}
+	switch {
+	case why == "" && m == locks.Exclusive:
+		c.out = protocol.AppendGranted(c.out, r.Token, r.Waited, w.Name)
+	case why == "":
+		c.out = protocol.AppendSharedGranted(c.out, r.Holders, r.Token, w.Max, r.Waited, w.Name)
+	case m == locks.Exclusive:
+		c.out = protocol.AppendNotGranted(c.out, failure, w.Name)
+	default:
+		c.out = protocol.AppendSharedNotGranted(c.out, failure, w.Name)
+	}
+}
+
+// beginWait has the connection wait, now that its session does. The lines behind
+// this one stay unread.
+func (c *conn) beginWait(m locks.Mode, w protocol.Wait) {
+	w.Name = bytes.Clone(w.Name) // the buffer it stands in will be given back
+	c.pending = &pending{mode: m, wait: w}
+	if w.Limit > 0 {
+		c.pending.end = c.srv.started.Add(c.now()).Add(w.Limit)
+	}
+	c.waiting.Store(true)
+}
+
+// turnWaiting is turn for a connection that waits for a lock.
+func (c *conn) turnWaiting() {
+	// In this order: what happens behind the first line ends the read, and what
+	// happened before it is seen.
+	c.link.wakeAt(c.pending.end)
+	c.sendEvents()
+	switch {
+	case c.waitIsOver():
+		c.endWait()
+		c.flushReply()
+		c.run()
+		c.answer()
+	case len(c.unread) > c.settings.LineBytes:
+		c.err = errPiledUp
+	default:
+		c.keep()
+		c.receiveWaiting()
+	}
+}
+
+// waitIsOver tells whether the wait was granted or is to be given up, as
+// pending.ended then says.
+func (c *conn) waitIsOver() bool {
+	p := c.pending
+	switch {
+	case c.session.Granted():
+		return true
+	case p.ended != "":
+	case c.err != nil || c.cancelFollows():
+		p.ended = protocol.ReasonCancelled
+	case c.srv.draining.Load():
+		p.ended = protocol.ReasonDraining
+	case !p.end.IsZero() && !time.Now().Before(p.end):
+		p.ended = protocol.ReasonTimeout
+	}
+	return p.ended != ""
+}
+
+// receiveWaiting reads on. What is the matter then, waitIsOver finds out.
+func (c *conn) receiveWaiting() {
+	switch err := c.receive(); {
+	case errors.Is(err, io.EOF):
+		c.pending.ended = protocol.ReasonCancelled
+	case err != nil && !errors.Is(err, errWoken):
+		c.err = err
+	}
+}
+
+// endWait ends the wait: with the grant that there is, or else for the reason in
+// pending.ended.
+func (c *conn) endWait() {
+	p := c.pending
+	c.pending = nil
+	c.waiting.Store(false)
+	c.link.wakeAt(time.Time{})
+	c.clock = 0
+	result, err := c.srv.table.Get(c.session, locks.Request{Now: c.now()})
+	if err == nil {
+		p.ended, c.canceled = "", false
+	}
+	c.begin()
+	c.answerWait(p.mode, p.wait, result, p.ended)
+}
+
+// cancelFollows tells whether the next line is there and is cancel.
+func (c *conn) cancelFollows() bool {
+	for {
+		line, rest, found := bytes.Cut(c.unread, []byte{'\n'})
+		if !found {
+			return false
+		}
+		if verb, ok := protocol.VerbOf(line); ok {
+			c.canceled = verb == protocol.Cancel
+			return c.canceled
+		}
+		c.unread = rest // a blank line is none
+	}
+}
+
+// cancel answers for the cancel that has ended a wait, and for one that had none
+// to end.
+func (c *conn) cancel([]byte) {
+	if !c.canceled {
+		c.out = protocol.AppendNothingToCancel(c.out)
+		return
+	}
+	c.canceled = false
+	c.out = protocol.AppendOK(c.out)
+}
+
+// Granted implements locks.Owner.
+func (c *conn) Granted() { c.link.wake() }

@@ -1,0 +1,8 @@
+//go:build !race
+
+package state
+
+const (
+	kills             = 2000
+	serversPerProcess = 2
+)
