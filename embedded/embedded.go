@@ -20,6 +20,7 @@ import (
 
 	"lockd/internal/locks"
 	"lockd/internal/server"
+	"lockd/internal/state"
 )
 
 // Options say what a server is like. The zero value serves on a free port of
@@ -74,11 +75,11 @@ func Listen(ctx context.Context, o Options) (*Server, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	limits := locks.Limits{SessionHolds: o.MaxLocksPerConnection, Bytes: o.MaxTableBytes}
-	tokens := locks.NewTokens(uint64(time.Now().UnixNano()))
 	s := &Server{server: server.New(server.Options{
-		Table:    locks.New(limits, tokens),
+		Table:    locks.New(limits, state.Clock(time.Now())),
 		Settings: o.settings(),
 		Log:      o.Log,
+		Version:  "embedded",
 	})}
 	for _, l := range listeners {
 		s.addrs = append(s.addrs, l.String())

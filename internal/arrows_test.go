@@ -29,7 +29,7 @@ func mayImport() map[string][]string {
 		"lockd/internal/state":    {"lockd/internal/locks"},
 		"lockd/internal/systemd":  {},
 		"lockd/configs":           {},
-		"lockd/embedded":          {"lockd/internal/locks", "lockd/internal/server"},
+		"lockd/embedded":          {"lockd/internal/locks", "lockd/internal/server", "lockd/internal/state"},
 		"lockd/client":            {"lockd/internal/protocol"},
 		"lockd/client/websocket":  {"lockd/client"},
 		"lockd/cmd/lockd": {

@@ -131,7 +131,7 @@ func (d *daemon) start(ctx context.Context) error {
 	if d.pidFile, err = acquirePIDFile(d.config.PIDFile); err != nil {
 		return err
 	}
-	if d.state, err = openState(d.config.StateDir, d.started); err != nil {
+	if d.state, err = openState(d.config.StateDir, time.Now()); err != nil {
 		return err
 	}
 	if err := d.listen(ctx, sockets); err != nil {
@@ -157,7 +157,7 @@ func openState(path string, now time.Time) (*state.Dir, error) {
 // tokens returns the counter that fencing tokens come from.
 func (d *daemon) tokens() *locks.Tokens {
 	if d.state == nil {
-		return state.Clock(d.started)
+		return state.Clock(time.Now())
 	}
 	return d.state.Tokens()
 }

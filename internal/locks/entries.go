@@ -65,18 +65,34 @@ func compareEntries(a, b Entry) int {
 
 // listOne lists one name.
 func (t *Table) listOne(q Query) (entries []Entry) {
+	name := bytes.Clone(q.Name)
 	for m := range numModes {
-		if !q.wants(m) {
-			continue
+		if q.wants(m) {
+			entries = t.appendOne(entries, m, name, q.Waiters)
 		}
-		hash, sh := t.find(m, q.Name)
-		sh.mu.Lock()
-		if l := sh.lookup(hash, m, q.Name); l != nil {
-			entries = l.appendEntries(entries, bytes.Clone(q.Name), q.Waiters)
-		}
-		sh.mu.Unlock()
 	}
 	return entries
+}
+
+func (t *Table) appendOne(dst []Entry, m Mode, name []byte, waiters bool) []Entry {
+	hash, sh := t.find(m, name)
+	for {
+		sh.mu.Lock()
+		l := sh.lookup(hash, m, name)
+		n := 0
+		if l != nil {
+			n = l.holders.len + l.waiting()
+		}
+		if n <= cap(dst)-len(dst) {
+			defer sh.mu.Unlock()
+			if l == nil {
+				return dst
+			}
+			return l.appendEntries(dst, name, waiters)
+		}
+		sh.mu.Unlock()
+		dst = slices.Grow(dst, n+n/8)
+	}
 }
 
 func (q Query) wants(m Mode) bool { return m == Exclusive && q.Exclusive || m == Shared && q.Shared }
@@ -167,7 +183,7 @@ func ListBytes(s Stats, q Query) int64 {
 	if q.Exact {
 		return 0
 	}
-	var bytes int64
+	var sum int64
 	for m, of := range [numModes]ModeStats{Exclusive: s.Exclusive, Shared: s.Shared} {
 		if !q.wants(Mode(m)) {
 			continue
@@ -177,7 +193,7 @@ func ListBytes(s Stats, q Query) int64 {
 			entries += of.Waiters
 		}
 		// Each shard's copy and the sorted whole stand beside each other.
-		bytes += int64(entries)*2*int64(unsafe.Sizeof(Entry{})) + int64(of.NameBytes)
+		sum += int64(entries)*2*int64(unsafe.Sizeof(Entry{})) + int64(of.NameBytes)
 	}
-	return bytes
+	return sum
 }

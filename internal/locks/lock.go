@@ -11,7 +11,7 @@ type lock struct {
 	hash    uint64
 	name    []byte
 	holders list[hold, ofLock]
-	queue   *queue // nil as long as nobody has waited. Nobody waits where nobody holds
+	queue   *queue // nil where nobody has waited yet. Nobody waits where nobody holds
 	own     hold   // the first hold, so that a lock of one holder is one object
 	mode    Mode
 }

@@ -193,8 +193,9 @@ func (p *pair) leave(c *client) {
 	if c.waits && p.model.Granted(c.model) {
 		p.cameAbout.leftGranted++
 	}
-	p.table.Leave(c.real, p.now)
-	p.model.Leave(c.model, p.now)
+	if got, want := p.table.Leave(c.real, p.now), p.model.Leave(c.model, p.now); got != want {
+		p.Fatalf("%d holds are left behind, want %d", got, want)
+	}
 	c.waits = false
 }
 

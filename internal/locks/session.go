@@ -33,7 +33,8 @@ type Session struct {
 	granted atomic.Bool
 
 	// The rest belongs to the goroutine that calls Get, Release and Leave for this
-	// session, but that to grant a wait, another adds to holds.
+	// session. While it waits, who grants it the lock appends to holds, under the
+	// mutex of that lock's shard.
 	holds list[hold, ofSession] // in the order they were got
 	wait  *waiter               // nil where it waits for nothing
 }

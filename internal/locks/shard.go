@@ -79,8 +79,8 @@ func (sh *shard) hold(l *lock, s *Session, now time.Duration) *hold {
 }
 
 // drop ends h, serves those who wait for its lock, and ends the lock where nobody
-// holds it then.
-func (sh *shard) drop(h *hold, kind EventKind, now time.Duration) {
+// holds it then. Like serve, it may leave some of that to unlockAndServe.
+func (sh *shard) drop(h *hold, kind EventKind, now time.Duration) (rest bool) {
 	h.happened(kind)
 	l := h.lock
 	l.holders.remove(h)
@@ -94,26 +94,27 @@ func (sh *shard) drop(h *hold, kind EventKind, now time.Duration) {
 	if h != &l.own {
 		sh.free.putHold(h)
 	}
-	sh.serve(l, now)
+	rest = sh.serve(l, now)
 	if l.holders.len > 0 {
 		sh.table.bytes.Add(-holdBytes)
-		return
+		return rest
 	}
 	sh.table.bytes.Add(-lockBytes - int64(len(l.name)))
 	sh.counts[l.mode].Locks--
 	sh.counts[l.mode].NameBytes -= uint64(len(l.name))
 	sh.locks.remove(l)
 	sh.free.putLock(l)
+	return false
 }
 
 // A freeList keeps a few locks and holds for reuse, so that getting and
 // releasing allocates nothing in the steady state. What is beyond that goes
 // back to the collector: a burst leaves no memory behind.
 type freeList struct {
-	locks                   *lock   // linked by next
-	holds                   *hold   // linked by nextHolder
-	waiters                 *waiter // linked by nextArrived
-	nLocks, nHold, nWaiters int
+	locks                    *lock   // linked by next
+	holds                    *hold   // linked by nextHolder
+	waiters                  *waiter // linked by nextArrived
+	nLocks, nHolds, nWaiters int
 }
 
 const (
@@ -148,17 +149,17 @@ func (f *freeList) hold() *hold {
 		return new(hold)
 	}
 	f.holds, h.nextHolder = h.nextHolder, nil
-	f.nHold--
+	f.nHolds--
 	return h
 }
 
 func (f *freeList) putHold(h *hold) {
 	h.lock = nil
-	if f.nHold == maxFreeHolds {
+	if f.nHolds == maxFreeHolds {
 		return
 	}
 	h.nextHolder, f.holds = f.holds, h
-	f.nHold++
+	f.nHolds++
 }
 
 func (f *freeList) waiter() *waiter {

@@ -50,8 +50,8 @@ func (s *ModeStats) add(other *ModeStats) {
 // Durations tell how long things took, of one name space, since the start.
 type Durations struct {
 	Hold Histogram // holds that have ended
-	// Wait has each gw and sgw that was granted, at once too, and those that waited
-	// in vain.
+	// Wait has the requests with Queue that made their session a holder, at once
+	// too, and those that waited in vain.
 	Wait Histogram
 }
 

@@ -161,52 +161,61 @@ func (t *Table) Get(s *Session, r Request) (Result, error) {
 // queue.
 func (t *Table) endWait(s *Session, now time.Duration) (Result, error) {
 	w := s.wait
-	sh := t.shard(w.lock.hash)
+	l, waited := w.lock, max(now-w.since, 0)
+	sh := t.shard(l.hash)
 	sh.mu.Lock()
-	defer sh.mu.Unlock()
 	if w.granted {
+		defer sh.mu.Unlock()
 		r := w.result
 		sh.forget(w)
 		return r, nil
 	}
-	l, waited := w.lock, max(now-w.since, 0)
-	sh.withdraw(w, now)
+	rest := sh.withdraw(w, now)
 	r := l.result()
 	r.Waited = waited
+	sh.unlockAndServe(l, rest, now)
 	return r, ErrQueue
 }
 
 // Release ends the session's hold on the lock. It reports whether there was one.
+// A session that waits must end its wait first.
 func (t *Table) Release(s *Session, m Mode, name []byte, now time.Duration) bool {
 	hash, sh := t.find(m, name)
 	sh.mu.Lock()
-	defer sh.mu.Unlock()
 	l := sh.lookup(hash, m, name)
 	if l == nil {
+		sh.mu.Unlock()
 		return false
 	}
 	h := sh.holdOf(l, s)
-	if h == nil {
-		return false
-	}
-	sh.drop(h, Released, now)
-	return true
+	rest := h != nil && sh.drop(h, Released, now)
+	sh.unlockAndServe(l, rest, now)
+	return h != nil
 }
 
 // Leave ends the session's wait and every hold it has, in the order it got them,
-// and counts each hold as an orphan. Each takes its shard for itself alone, so
-// nobody waits for a session that holds much. After Leave, s may be used again.
-func (t *Table) Leave(s *Session, now time.Duration) {
+// counts each hold as an orphan, and returns how many they were. Each takes its
+// shard for itself alone, so nobody waits for a session that holds much. After
+// Leave, s may be used again.
+func (t *Table) Leave(s *Session, now time.Duration) (orphans int) {
 	if s.wait != nil {
 		t.endWait(s, now)
 	}
 	for h := s.holds.first; h != nil; h = s.holds.first {
-		sh := t.shard(h.lock.hash)
-		sh.mu.Lock()
-		sh.counts[h.lock.mode].Orphans++
-		sh.drop(h, h.orphaned(), now)
-		sh.mu.Unlock()
+		t.orphan(h, now)
+		orphans++
 	}
+	return orphans
+}
+
+// orphan ends a hold whose session leaves.
+func (t *Table) orphan(h *hold, now time.Duration) {
+	l := h.lock
+	sh := t.shard(l.hash)
+	sh.mu.Lock()
+	sh.counts[l.mode].Orphans++
+	rest := sh.drop(h, h.orphaned(), now)
+	sh.unlockAndServe(l, rest, now)
 }
 
 // Inspect returns the number of holders of the lock, whoever they are.

@@ -1,6 +1,9 @@
 package locks
 
-import "time"
+import (
+	"bytes"
+	"time"
+)
 
 // A waiter is a session's place in the queue of a lock, and then what became of
 // it. It belongs to the shard's mutex; of a session that was granted the lock, to
@@ -83,9 +86,18 @@ func (sh *shard) enqueue(l *lock, s *Session, r Request) {
 	s.wait = w
 }
 
-// serve grants the lock to those who wait, as long as the first of them fits.
-func (sh *shard) serve(l *lock, now time.Duration) {
-	for l.waiting() > 0 && l.fits(l.queue.first.max) {
+// serveAtOnce is how many are granted a lock before others get at the shard: waking
+// one takes some microseconds.
+const serveAtOnce = 64
+
+// serve grants the lock to those who wait, as long as the first of them fits. It
+// reports whether it has left the rest of those who may fit to unlockAndServe.
+// Nobody overtakes these meanwhile, as they stand in the queue.
+func (sh *shard) serve(l *lock, now time.Duration) (rest bool) {
+	for range serveAtOnce {
+		if l.waiting() == 0 || !l.fits(l.queue.first.max) {
+			return false
+		}
 		w := l.queue.first
 		sh.dequeue(w, now)
 		h := sh.hold(l, w.session, now)
@@ -94,6 +106,24 @@ func (sh *shard) serve(l *lock, now time.Duration) {
 		w.result = Result{Holders: l.holders.len, Token: h.grant.token(), Waited: max(now-w.since, 0)}
 		w.session.granted.Store(true)
 		w.session.owner.Granted()
+	}
+	return true
+}
+
+// unlockAndServe unlocks the shard and goes on where serve has left a rest of those
+// who wait for l. Others get at the shard in between, and the lock may end.
+func (sh *shard) unlockAndServe(l *lock, rest bool, now time.Duration) {
+	if !rest {
+		sh.mu.Unlock()
+		return
+	}
+	hash, m, name := l.hash, l.mode, bytes.Clone(l.name)
+	sh.mu.Unlock()
+	for rest {
+		sh.mu.Lock()
+		l := sh.lookup(hash, m, name)
+		rest = l != nil && sh.serve(l, now)
+		sh.mu.Unlock()
 	}
 }
 
@@ -107,12 +137,13 @@ func (sh *shard) dequeue(w *waiter, now time.Duration) {
 	sh.table.bytes.Add(-waiterBytes)
 }
 
-// withdraw ends a wait without a grant. Those behind it may fit now.
-func (sh *shard) withdraw(w *waiter, now time.Duration) {
+// withdraw ends a wait without a grant. Those behind it may fit now; like serve, it
+// may leave some of them to unlockAndServe.
+func (sh *shard) withdraw(w *waiter, now time.Duration) (rest bool) {
 	l := w.lock
 	sh.dequeue(w, now)
 	sh.forget(w)
-	sh.serve(l, now)
+	return sh.serve(l, now)
 }
 
 // forget ends what the session knows of its wait.

@@ -14,10 +14,11 @@ var errStalled = errors.New("client does not read its replies")
 // A backlog sends the replies that the kernel would not take, from a goroutine
 // of its own. It lives from the first write that did not fit until all is sent.
 type backlog struct {
-	sock  *socket
-	limit int           // bytes kept before add waits
-	stall time.Duration // without progress, then the client is given up; 0: never
-	done  chan struct{} // closed by run, when it has ended
+	sock    *socket
+	emptied func()        // called when all is sent; nil for nobody
+	limit   int           // bytes kept before add waits
+	stall   time.Duration // without progress, then the client is given up; 0: never
+	done    chan struct{} // closed by run, when it has ended
 
 	mu    sync.Mutex
 	moved sync.Cond // unsent has shrunk, or run has ended
@@ -28,7 +29,7 @@ type backlog struct {
 }
 
 func startBacklog(s *socket, p []byte, limit int, stall time.Duration) *backlog {
-	b := &backlog{sock: s, limit: limit, stall: stall, done: make(chan struct{})}
+	b := &backlog{sock: s, emptied: s.emptied, limit: limit, stall: stall, done: make(chan struct{})}
 	b.moved.L = &b.mu
 	b.unsent = append(b.unsent, p...)
 	go b.run()
@@ -87,7 +88,9 @@ func (b *backlog) next() []byte {
 	}
 	if b.err == nil {
 		b.sock.SetWriteDeadline(time.Time{})
-		b.sock.emptied()
+		if b.emptied != nil {
+			b.emptied()
+		}
 	} else {
 		b.sock.interrupt() // the owner may be reading, from a client that sends nothing more
 	}

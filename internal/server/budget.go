@@ -23,6 +23,7 @@ type budget struct {
 // A share is the part of a budget that one listing has.
 type share struct {
 	bytes int64
+	reply int64 // of bytes, for a reply that is built whole
 	evict func()
 }
 
@@ -56,14 +57,14 @@ func (b *budget) acquire(n int64, patience time.Duration, cut *atomic.Bool, evic
 	if b.closed || cut.Load() {
 		return nil, errInterrupted
 	}
-	s := &share{n, evict}
+	s := &share{bytes: n, evict: evict}
 	b.used += n
 	b.shares = append(b.shares, s)
 	return s, nil
 }
 
 func (b *budget) fits(n int64) bool {
-	return b.limit == 0 || b.used == 0 || b.used+n <= b.limit
+	return n == 0 || b.limit == 0 || b.used == 0 || b.used+n <= b.limit
 }
 
 // evictEach evicts the oldest share again and again until stop is called, under
@@ -86,6 +87,18 @@ func (b *budget) evictEach(patience time.Duration) (stop func()) {
 		stopped = true
 		timer.Stop()
 	}
+}
+
+// grow takes n bytes more, if there is room for them now.
+func (b *budget) grow(s *share, n int64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.limit > 0 && b.used+n > b.limit {
+		return false
+	}
+	b.used += n
+	s.bytes += n
+	return true
 }
 
 func (b *budget) release(s *share) {

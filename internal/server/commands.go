@@ -182,6 +182,12 @@ func onOff(on bool) string {
 // mayBreak tells whether the client may use the commands for admins. A Unix
 // socket's client has no IP address.
 func (c *conn) mayBreak() bool {
-	addr, _ := netip.ParseAddrPort(c.session.Addr())
-	return c.settings.Admin != nil && c.settings.Admin(addr.Addr())
+	if c.settings.Admin == nil {
+		return false
+	}
+	if c.transport == Unix {
+		return c.settings.Admin(netip.Addr{})
+	}
+	addr, err := netip.ParseAddrPort(c.session.Addr())
+	return err == nil && c.settings.Admin(addr.Addr())
 }

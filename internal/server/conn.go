@@ -17,8 +17,8 @@ import (
 // goroutine, but for wake and interrupt.
 type link interface {
 	// read waits until the client has sent something and returns it behind in,
-	// which is received already and may be the beginning of a line of up to limit
-	// bytes. io.EOF says that the client will send no more, errWoken that wake was
+	// which is received already and has not run: the beginning of a line of up to
+	// limit bytes or, during a wait, any lines. io.EOF says that the client will send no more, errWoken that wake was
 	// called or the time of wakeAt has come.
 	read(in []byte, limit int) ([]byte, error)
 	// wakeAt has the next read end with errWoken at that time; the zero time is
@@ -30,8 +30,8 @@ type link interface {
 	// write sends replies: one, if the transport has messages, which p then fills.
 	// It does not wait for the client while the backlog has room.
 	write(p []byte) error
-	// roomy tells whether write would take p without waiting for the client. When it
-	// is again, after it was not, a read ends with errWoken.
+	// roomy tells whether write would not wait for the client. Where it is not, a
+	// read ends with errWoken when the client has taken all.
 	roomy() bool
 	// drain waits until what was written is the kernel's to deliver.
 	drain() error
@@ -58,18 +58,18 @@ type conn struct {
 	waiting atomic.Bool // in the queue of a lock; read by who closes the server
 	leaving atomic.Bool // holds nothing any more, and will soon be closed; read by kick
 
-	settings *Settings     // of this batch
-	clock    time.Duration // when it came, since the start of the server; 0 until asked for
-	lines    protocol.Lines
-	spoken   bool     // a line has come, so that none is the first any more
-	level    int      // of the protocol, as agreed on
-	pending  *pending // nil where it does not wait for a lock
-	canceled bool     // the next line is the cancel that has ended a wait
-	watcher  *watcher // nil where it does not watch
-	in       []byte   // the buffer of what was received
-	unread   []byte   // the end of in that has not run yet
-	out      []byte   // replies of this batch, not sent yet
-	err      error    // why the connection must end
+	settings  *Settings     // of this batch
+	clock     time.Duration // when it came, since the start of the server; 0 until asked for
+	lines     protocol.Lines
+	spoken    bool     // a line has come, so that none is the first any more
+	level     int      // of the protocol, as agreed on
+	pending   *pending // nil where it does not wait for a lock
+	cancelled bool     // the next line is the cancel that has ended a wait
+	watcher   *watcher // nil where it does not watch
+	in        []byte   // the buffer of what was received
+	unread    []byte   // the end of in that has not run yet
+	out       []byte   // replies of this batch, not sent yet
+	err       error    // why the connection must end
 }
 
 var (
@@ -297,16 +297,12 @@ func (c *conn) end() {
 			c.err = err
 		}
 	}
-	if c.pending != nil {
-		c.srv.table.Get(c.session, locks.Request{Now: c.srv.now()}) // ends the wait
-	}
-	held := c.session.Holds()
-	c.srv.table.Leave(c.session, c.srv.now())
+	orphans := c.srv.table.Leave(c.session, c.srv.now())
 	c.srv.hub.remove(c.watcher)
 	c.srv.registry.set(c.session, "")
 	c.leaving.Store(true)
 	c.link.Close()
-	c.debug("client gone", slog.Int("orphans", held), slog.String("reason", reason(c.err)))
+	c.debug("client gone", slog.Int("orphans", orphans), slog.String("reason", reason(c.err)))
 	c.srv.untrack(c)
 }
 

@@ -129,7 +129,7 @@ func TestCancelInTheMomentOfTheGrant(t *testing.T) {
 	forEachTransport(t, func(t *testing.T, transport string) {
 		s := start(t)
 		a, b := s.connect("tcp4"), s.connect(transport)
-		for range 100 {
+		for range 50 {
 			a.ask("g foo", "1 Lock Get Success: foo\n")
 			b.send("gw -1 foo\n")
 			s.waits(b)

@@ -142,6 +142,7 @@ func TestWatchersThatDoNotReadStopOnlyThemselves(t *testing.T) {
 // One that does not read its events stops only itself, also while it waits: its
 // wait ends when it must, and then does not keep those behind it from the lock.
 func TestAWatcherThatDoesNotReadLeavesTheQueueInTime(t *testing.T) {
+	t.Parallel()
 	s := start(t, smallKernel, backlogBytes(16<<10), userTimeout(0))
 	b := s.connect("tcp4")
 	b.ask("sg foo", "1 Shared Lock Get Success: foo\n")

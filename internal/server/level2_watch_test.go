@@ -253,7 +253,7 @@ func TestNothingFromBeforeTheWatchIsTold(t *testing.T) {
 		}
 		a, b := s.connect(transport), s.connect("tcp4")
 		token := 0
-		for i := range 20 {
+		for i := range 10 {
 			b.ask(fmt.Sprint("g before", i), fmt.Sprintf("1 Lock Get Success: before%d\n", i))
 			a.ask("watch", "1 ok\n")
 			b.ask(fmt.Sprint("g after", i), fmt.Sprintf("1 Lock Get Success: after%d\n", i))

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"time"
 
 	"lockd/internal/locks"
@@ -112,22 +113,16 @@ func (c *conn) registeredName(s *locks.Session) string {
 // eachEntry calls f for each entry that the query finds, as long as the client
 // takes what f appends, and ends the reply with end.
 func (c *conn) eachEntry(q locks.Query, f func(i int, e *locks.Entry), end func()) {
-	answer := func() {
+	c.inBudget(locks.ListBytes(c.srv.table.Stats(), q), func(s *share) {
 		entries := c.srv.table.List(q)
 		for i := range entries {
 			f(i, &entries[i])
-			c.flushPart()
-			if c.err != nil {
+			if !c.flushListing(s) {
 				return
 			}
 		}
 		end()
-	}
-	if q.Exact {
-		answer()
-		return
-	}
-	c.inBudget(locks.ListBytes(c.srv.table.Stats(), q), answer)
+	})
 }
 
 // who answers with a line for each named connection, or for those of that name.
@@ -142,14 +137,13 @@ func (c *conn) who(name []byte) {
 	for _, s := range clients {
 		size += int64(len(s.Addr()) + len(s.Name()))
 	}
-	c.inBudget(size, func() {
+	c.inBudget(size, func(share *share) {
 		for _, s := range clients {
 			// Asked once: meanwhile another connection may take its name back.
 			if n := s.Name(); n != "" && (len(name) == 0 || n == string(name)) {
 				c.out = protocol.AppendClient(c.out, s.Addr(), n)
-				c.flushPart()
 			}
-			if c.err != nil {
+			if !c.flushListing(share) {
 				return
 			}
 		}
@@ -157,19 +151,36 @@ func (c *conn) who(name []byte) {
 	})
 }
 
+// errTooLong ends a client whose listing does not fit the memory for them.
+var errTooLong = errors.New("the listing takes more memory than limits.snapshot_bytes has left, and a WebSocket needs it in one piece")
+
+// flushListing sends a part of a listing, or where it must be whole sees to it that
+// there is memory for it. It reports whether the listing can go on.
+func (c *conn) flushListing(s *share) bool {
+	c.flushPart()
+	if c.perReply {
+		// Built whole, it may also wait whole.
+		if more := 3*int64(len(c.out)) - s.reply; more > 0 {
+			more = max(more, int64(outputSize))
+			s.reply += more
+			if !c.srv.snapshots.grow(s, more) {
+				c.err = errTooLong
+			}
+		}
+	}
+	return c.err == nil
+}
+
 // inBudget answers with a listing that needs about that much memory, when there
 // is so much for it.
-func (c *conn) inBudget(bytes int64, answer func()) {
-	if c.perReply {
-		bytes *= 3 // the reply is built whole, and may wait whole
-	}
+func (c *conn) inBudget(bytes int64, answer func(s *share)) {
 	share, err := c.srv.snapshots.acquire(bytes, c.settings.Keepalive.UserTimeout, &c.cut, c.interrupt)
 	if err != nil {
 		c.err = err
 		return
 	}
 	defer c.srv.snapshots.release(share)
-	answer()
+	answer(share)
 	if c.perReply {
 		c.flush()
 		if err := c.link.drain(); err != nil {

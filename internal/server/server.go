@@ -37,9 +37,9 @@ type Table interface {
 	Get(s *locks.Session, r locks.Request) (locks.Result, error)
 	// Release ends the session's hold and reports whether there was one.
 	Release(s *locks.Session, m locks.Mode, name []byte, now time.Duration) bool
-	// Leave ends the session's wait and all its holds and counts each hold as an
-	// orphan. When it returns, others can get them.
-	Leave(s *locks.Session, now time.Duration)
+	// Leave ends the session's wait and all its holds, counts each hold as an
+	// orphan, and returns their number. When it does, others can get them.
+	Leave(s *locks.Session, now time.Duration) (orphans int)
 	// Inspect returns the number of holders.
 	Inspect(m locks.Mode, name []byte) int
 	// Break tells the owners of those who hold the lock, or of the one who does with
@@ -133,6 +133,7 @@ func (s *Server) Serve(l *Listener) error {
 		return s.serveWebSocket(l)
 	}
 	l.deliver = func(sock *socket) {
+		sock.emptied = sock.wake
 		c := newConn(s, sock, sock.addr, sock.transport)
 		if !s.track(c) {
 			sock.Close()
@@ -149,16 +150,16 @@ func (s *Server) Close(ctx context.Context) error {
 	s.StopListening()
 	select {
 	case <-s.empty:
-		return nil
 	case <-ctx.Done():
 	}
 	select {
-	case <-s.empty: // as well
+	case <-s.empty: // maybe both
+		s.hub.close()
 		return nil
 	default:
+		s.Destroy()
+		return ctx.Err()
 	}
-	s.Destroy()
-	return ctx.Err()
 }
 
 // Destroy stops listening, disconnects all clients and returns when all their
@@ -174,6 +175,7 @@ func (s *Server) Destroy() {
 	s.mu.Unlock()
 	s.snapshots.close()
 	<-s.empty
+	s.hub.close()
 }
 
 // now is the time as the table has it.

@@ -33,7 +33,7 @@ type socket struct {
 	inputs    *buffers
 
 	cut     atomic.Bool // interrupt was called
-	emptied func()      // called when there is no backlog any more; wake, or that of a link above
+	emptied func()      // called when a backlog has ended; nil, or the wake of the link
 
 	reading struct { // the arguments and results of tryRead
 		attempt func(fd uintptr) bool
@@ -62,7 +62,7 @@ func newSocket(fd int, peer unix.Sockaddr, t Transport) (*socket, error) {
 		s.file.Close()
 		return nil, err
 	}
-	s.reading.attempt, s.writing.attempt, s.emptied = s.tryRead, s.tryWrite, s.wake
+	s.reading.attempt, s.writing.attempt = s.tryRead, s.tryWrite
 	return s, nil
 }
 

@@ -48,6 +48,9 @@ func (c *conn) sharedGetWait(arg []byte) {
 // acquireInQueue gets a lock or, where w allows that, begins to wait for it.
 func (c *conn) acquireInQueue(m locks.Mode, w protocol.Wait) {
 	draining := c.srv.draining.Load()
+	if w.Limit != 0 {
+		c.clock = 0 // the wait begins now, however long the commands before it took
+	}
 	result, err := c.srv.table.Get(c.session, locks.Request{
 		Mode: m, Name: w.Name, Now: c.now(), Max: w.Max, Queue: true, Wait: w.Limit != 0 && !draining,
 	})
@@ -117,7 +120,7 @@ func (c *conn) turnWaiting() {
 	c.link.wakeAt(c.pending.end)
 	c.sendEvents()
 	switch {
-	case c.waitIsOver():
+	case c.judgeWait():
 		c.endWait()
 		c.flushReply()
 		c.run()
@@ -130,15 +133,15 @@ func (c *conn) turnWaiting() {
 	}
 }
 
-// waitIsOver tells whether the wait was granted or is to be given up, as
-// pending.ended then says.
-func (c *conn) waitIsOver() bool {
+// judgeWait tells whether the wait is over: granted, or to be given up for the
+// reason that it puts into pending.ended.
+func (c *conn) judgeWait() bool {
 	p := c.pending
 	switch {
 	case c.session.Granted():
 		return true
 	case p.ended != "":
-	case c.err != nil || c.cancelFollows():
+	case c.err != nil || c.takeCancel():
 		p.ended = protocol.ReasonCancelled
 	case c.srv.draining.Load():
 		p.ended = protocol.ReasonDraining
@@ -148,7 +151,7 @@ func (c *conn) waitIsOver() bool {
 	return p.ended != ""
 }
 
-// receiveWaiting reads on. What is the matter then, waitIsOver finds out.
+// receiveWaiting reads on. What is the matter then, judgeWait finds out.
 func (c *conn) receiveWaiting() {
 	switch err := c.receive(); {
 	case errors.Is(err, io.EOF):
@@ -168,35 +171,36 @@ func (c *conn) endWait() {
 	c.clock = 0
 	result, err := c.srv.table.Get(c.session, locks.Request{Now: c.now()})
 	if err == nil {
-		p.ended, c.canceled = "", false
+		p.ended, c.cancelled = "", false
 	}
 	c.begin()
 	c.answerWait(p.mode, p.wait, result, p.ended)
 }
 
-// cancelFollows tells whether the next line is there and is cancel.
-func (c *conn) cancelFollows() bool {
+// takeCancel tells whether the next line is there and is cancel. Blank lines before
+// it go.
+func (c *conn) takeCancel() bool {
 	for {
 		line, rest, found := bytes.Cut(c.unread, []byte{'\n'})
-		if !found {
+		if !found || len(line) > c.settings.LineBytes {
 			return false
 		}
 		if verb, ok := protocol.VerbOf(line); ok {
-			c.canceled = verb == protocol.Cancel
-			return c.canceled
+			c.cancelled = verb == protocol.Cancel
+			return c.cancelled
 		}
-		c.unread = rest // a blank line is none
+		c.unread = rest
 	}
 }
 
 // cancel answers for the cancel that has ended a wait, and for one that had none
 // to end.
 func (c *conn) cancel([]byte) {
-	if !c.canceled {
+	if !c.cancelled {
 		c.out = protocol.AppendNothingToCancel(c.out)
 		return
 	}
-	c.canceled = false
+	c.cancelled = false
 	c.out = protocol.AppendOK(c.out)
 }
 

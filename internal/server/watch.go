@@ -24,10 +24,13 @@ type hub struct {
 	lost     atomic.Uint64 // events, each once for each watcher it was lost for
 
 	mu      sync.Mutex
-	noted   notes // guarded by mu, as below
-	dropped uint64
+	noted   notes       // guarded by mu, as below
+	dropped uint64      // events that noted had no room for, behind those it has
 	timer   *time.Timer // delivers
 	armed   bool        // the timer runs
+	closed  bool
+	running sync.WaitGroup // deliveries by the timer
+	done    chan struct{}  // closed by close
 
 	delivering sync.Mutex // orders deliveries; guards what follows
 	spare      notes
@@ -44,16 +47,16 @@ type notes struct {
 	names  []byte
 }
 
-// A group has the watchers of one prefix.
+// A group has the watchers of one prefix, and what a delivery brings them.
 type group struct {
-	prefix   string
 	watchers map[*watcher]struct{}
-	text     []byte // worded in a delivery
-	count    uint64
+	text     []byte
+	count    uint64 // events in text
+	over     uint64 // events behind them that there was no room for
 }
 
 // A prefixLength is one that prefixes have, and how many do.
-type prefixLength struct{ bytes, groups int }
+type prefixLength struct{ length, prefixes int }
 
 const (
 	// deliverAfter is how long events are gathered, at least.
@@ -65,15 +68,19 @@ const (
 	// watchRate bounds the bytes that all watchers together are sent in a second. In
 	// one second after a pause they may be sent as much again.
 	watchRate = 16 << 20
-	// maxNotes is far above what happens between two deliveries.
-	maxNotes = 1 << 18
-	// watcherBytes is the text that is laid before one watcher. What comes while
-	// there is so much is lost for it.
+	// maxNotes and maxNoteBytes bound what is gathered for one delivery.
+	maxNotes     = 1 << 16
+	maxNoteBytes = 4 << 20 // of names
+	// watcherBytes is the text that is laid before one watcher, but for a single
+	// event that is longer. What comes while there is so much is lost for it.
 	watcherBytes = 256 << 10
+	// maxPrefix bounds the search for the watchers of an event, which takes a step
+	// for each length that prefixes have.
+	maxPrefix = 1 << 10 // bytes
 )
 
 func newHub() *hub {
-	h := &hub{groups: make(map[string]*group), allowance: watchRate, allowed: time.Now()}
+	h := &hub{groups: make(map[string]*group), done: make(chan struct{}), allowance: watchRate, allowed: time.Now()}
 	h.timer = time.AfterFunc(time.Hour, h.deliver)
 	h.timer.Stop()
 	return h
@@ -87,12 +94,15 @@ func (h *hub) note(e locks.Event) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.closed {
+		return
+	}
 	if !h.armed {
 		h.armed = true
 		h.timer.Reset(h.gather())
 	}
 	n := &h.noted
-	if len(n.events) == maxNotes {
+	if len(n.events) == maxNotes || len(n.names)+len(e.Name) > maxNoteBytes || h.dropped > 0 {
 		h.dropped++
 		return
 	}
@@ -110,12 +120,41 @@ func (h *hub) gather() time.Duration {
 
 // deliver lays what was noted before those it is for, and wakes them.
 func (h *hub) deliver() {
-	h.delivering.Lock()
+	if !h.begin() {
+		return
+	}
+	defer h.running.Done()
+	woken := h.layAll()
+	pause := time.NewTicker(wakePause)
+	defer pause.Stop()
+	for i, w := range woken {
+		if i > 0 && i%wakesAtOnce == 0 {
+			select {
+			case <-pause.C:
+			case <-h.done:
+				return
+			}
+		}
+		w.link.wake()
+	}
+}
+
+// begin begins a delivery by the timer, unless the hub is closed.
+func (h *hub) begin() bool {
 	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.armed = false
-	h.mu.Unlock()
+	if !h.closed {
+		h.running.Add(1)
+	}
+	return !h.closed
+}
+
+// layAll delivers, and returns those who have something to take.
+func (h *hub) layAll() (woken []*watcher) {
+	h.delivering.Lock()
+	defer h.delivering.Unlock()
 	h.deliverNow()
-	var woken []*watcher
 	for _, g := range h.groups {
 		for w := range g.watchers {
 			if w.hasSome() {
@@ -123,13 +162,19 @@ func (h *hub) deliver() {
 			}
 		}
 	}
-	h.delivering.Unlock()
-	for i, w := range woken {
-		if i > 0 && i%wakesAtOnce == 0 {
-			time.Sleep(wakePause)
-		}
-		w.link.wake()
+	return woken
+}
+
+// close ends deliveries. It may be called again.
+func (h *hub) close() {
+	h.mu.Lock()
+	if !h.closed {
+		h.closed = true
+		h.timer.Stop()
+		close(h.done)
 	}
+	h.mu.Unlock()
+	h.running.Wait()
 }
 
 // deliverNow lays what was noted before those it is for, who will be woken by
@@ -140,20 +185,21 @@ func (h *hub) deliverNow() {
 	h.noted, h.dropped = h.spare, 0
 	h.mu.Unlock()
 	h.spare = notes{}
-	if len(n.events) == 0 {
+	if len(n.events) == 0 && dropped == 0 {
 		h.spare = n
 		return
 	}
+	h.allow()
 	for i := range n.events {
 		h.word(&n.events[i])
 	}
-	h.allow()
 	for _, g := range h.groups {
-		g.deliver(h, dropped)
+		h.lay(g, dropped)
 	}
-	if cap(n.events) <= maxNotes/16 && cap(n.names) <= 1<<20 { // a burst leaves no memory behind
-		clear(n.events)
-		h.spare = notes{n.events[:0], n.names[:0]}
+	clear(n.events)
+	h.spare = notes{n.events[:0], n.names[:0]}
+	if h.watching.Load() == 0 {
+		h.spare = notes{}
 	}
 }
 
@@ -167,36 +213,49 @@ func (h *hub) allow() {
 
 // word appends an event to the text of each group that it is for.
 func (h *hub) word(e *locks.Event) {
-	for _, length := range h.lengths {
-		if length.bytes > len(e.Name) {
+	for _, l := range h.lengths {
+		if l.length > len(e.Name) {
 			return
 		}
-		if g := h.groups[string(e.Name[:length.bytes])]; g != nil {
-			g.text = protocol.AppendEvent(g.text, eventWords[e.Kind], e.Mode == locks.Shared, e.Token, e.Session.Addr(), e.Name)
-			g.count++
+		if g := h.groups[string(e.Name[:l.length])]; g != nil {
+			h.wordFor(g, e)
 		}
 	}
+}
+
+// wordFor appends an event to a group's text, if there is room for it and for all
+// before it.
+func (h *hub) wordFor(g *group, e *locks.Event) {
+	if g.over > 0 || h.allowance <= 0 {
+		g.over++
+		return
+	}
+	before := len(g.text)
+	g.text = protocol.AppendEvent(g.text, eventWords[e.Kind], e.Mode == locks.Shared, e.Token, e.Session.Addr(), e.Name)
+	cost := (len(g.text) - before) * len(g.watchers)
+	if cost > h.allowance || before > 0 && len(g.text) > watcherBytes {
+		g.text = g.text[:before]
+		g.over++
+		return
+	}
+	h.allowance -= cost
+	g.count++
 }
 
 var eventWords = [...]string{
 	locks.Granted: "granted", locks.Released: "released", locks.Orphaned: "orphaned", locks.Forced: "forced",
 }
 
-// deliver lays the group's text before its watchers. Events that were dropped
-// before they had a place in it might have been for them.
-func (g *group) deliver(h *hub, missing uint64) {
-	if cut := h.allowance / len(g.watchers); cut < len(g.text) {
-		whole := bytes.LastIndexByte(g.text[:cut], '\n') + 1
-		over := uint64(bytes.Count(g.text[whole:], []byte{'\n'}))
-		g.text, g.count, missing = g.text[:whole], g.count-over, missing+over
-	}
-	h.allowance -= len(g.text) * len(g.watchers)
+// lay lays a group's text before its watchers. Events that were dropped before
+// they had a place in it might have been for them.
+func (h *hub) lay(g *group, dropped uint64) {
+	missing := g.over + dropped
 	if g.count > 0 || missing > 0 {
 		for w := range g.watchers {
 			h.lost.Add(w.lay(g.text, g.count, missing))
 		}
 	}
-	g.text, g.count = nil, 0 // the watchers share the text
+	g.text, g.count, g.over = nil, 0, 0 // the watchers share the text
 }
 
 // add begins to deliver to a watcher what happens from now on.
@@ -206,7 +265,7 @@ func (h *hub) add(w *watcher) {
 	h.deliverNow() // what happened before is not for it
 	g := h.groups[w.prefix]
 	if g == nil {
-		g = &group{prefix: w.prefix, watchers: make(map[*watcher]struct{})}
+		g = &group{watchers: make(map[*watcher]struct{})}
 		h.groups[w.prefix] = g
 		h.countLength(len(w.prefix), 1)
 	}
@@ -232,13 +291,13 @@ func (h *hub) remove(w *watcher) {
 	h.watching.Add(-1)
 }
 
-// countLength notes that one prefix of a length, by = 1, has come, or gone.
-func (h *hub) countLength(bytes, by int) {
-	i, found := slices.BinarySearchFunc(h.lengths, bytes, func(l prefixLength, bytes int) int { return l.bytes - bytes })
+// countLength notes that a prefix of a length, by = 1, has come, or gone.
+func (h *hub) countLength(length, by int) {
+	i, found := slices.BinarySearchFunc(h.lengths, length, func(l prefixLength, length int) int { return l.length - length })
 	if !found {
-		h.lengths = slices.Insert(h.lengths, i, prefixLength{bytes: bytes})
+		h.lengths = slices.Insert(h.lengths, i, prefixLength{length: length})
 	}
-	if h.lengths[i].groups += by; h.lengths[i].groups == 0 {
+	if h.lengths[i].prefixes += by; h.lengths[i].prefixes == 0 {
 		h.lengths = slices.Delete(h.lengths, i, i+1)
 	}
 }
@@ -285,11 +344,7 @@ func (w *watcher) next(line bool) []byte {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(w.texts) == 0 {
-		if w.lost == 0 {
-			return nil
-		}
-		defer func() { w.lost = 0 }()
-		return protocol.AppendLost(nil, w.lost)
+		return w.nextLost()
 	}
 	text := w.texts[0]
 	if line {
@@ -303,11 +358,38 @@ func (w *watcher) next(line bool) []byte {
 	return text
 }
 
+// nextLost takes what tells of events that are missing. It must be called under mu.
+func (w *watcher) nextLost() []byte {
+	lost := w.lost
+	if lost == 0 {
+		return nil
+	}
+	w.lost = 0
+	return protocol.AppendLost(nil, lost)
+}
+
+// giveUp takes what tells that all that lies there is lost, and returns how many
+// events that was news of.
+func (w *watcher) giveUp() (text []byte, news uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, text := range w.texts {
+		news += uint64(bytes.Count(text, []byte{'\n'}))
+	}
+	w.texts, w.bytes = nil, 0
+	w.lost += news
+	return w.nextLost(), news
+}
+
 // watch begins to tell the client what happens to locks whose names begin with
 // prefix. It replaces what it was told before.
 func (c *conn) watch(prefix []byte) {
-	if !c.settings.Dump {
+	switch {
+	case !c.settings.Dump:
 		c.out = protocol.AppendDisabled(c.out)
+		return
+	case len(prefix) > maxPrefix:
+		c.out = protocol.AppendBadArguments(c.out, protocol.Watch)
 		return
 	}
 	c.stopWatching()
@@ -323,15 +405,22 @@ func (c *conn) unwatch([]byte) {
 	c.out = protocol.AppendOK(c.out)
 }
 
-// stopWatching ends what watch began. What happened until now is told, to a client
-// that reads.
+// stopWatching ends what watch began. What happened until now is told or, to a
+// client that does not read, that it is lost.
 func (c *conn) stopWatching() {
-	c.srv.hub.remove(c.watcher)
-	if c.watcher != nil {
-		c.flush()
-		c.sendEvents()
+	w := c.watcher
+	if w == nil {
+		return
 	}
+	c.srv.hub.remove(w)
+	c.flush()
+	c.sendEvents()
 	c.watcher = nil
+	text, lost := w.giveUp()
+	c.srv.hub.lost.Add(lost)
+	c.begin()
+	c.out = append(c.out, text...)
+	c.flushReply()
 }
 
 // sendEvents sends the events that lie there, between replies, each by itself

@@ -205,7 +205,7 @@ func (t *Model) drop(l *modelLock, h *modelHold, kind locks.EventKind, now time.
 }
 
 // Leave does what [locks.Table.Leave] does.
-func (t *Model) Leave(s *locks.Session, now time.Duration) {
+func (t *Model) Leave(s *locks.Session, now time.Duration) (orphans int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if w := t.waits[s]; w != nil {
@@ -230,6 +230,7 @@ func (t *Model) Leave(s *locks.Session, now time.Duration) {
 		t.orphans[p.lock.mode]++
 		t.drop(p.lock, p.hold, kind, now)
 	}
+	return len(parts)
 }
 
 // Holds returns the number of locks that s holds.
