@@ -298,7 +298,7 @@ func (c *conn) end() {
 		}
 	}
 	orphans := c.srv.table.Leave(c.session, c.srv.now())
-	c.srv.hub.remove(c.watcher)
+	c.srv.hub.change(c.watcher, nil)
 	c.srv.registry.set(c.session, "")
 	c.leaving.Store(true)
 	c.link.Close()

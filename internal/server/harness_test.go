@@ -160,6 +160,9 @@ func start(t failer, changes ...func(*setup)) *service {
 		_, s.addresses[word], _ = strings.Cut(l.String(), "://")
 		s.serve(l)
 	}
+	if kind := os.Getenv(neighboursVariable); kind != "" {
+		s.moveIn(kind)
+	}
 	return s
 }
 

@@ -258,11 +258,26 @@ func (h *hub) lay(g *group, dropped uint64) {
 	g.text, g.count, g.over = nil, 0, 0 // the watchers share the text
 }
 
-// add begins to deliver to a watcher what happens from now on.
-func (h *hub) add(w *watcher) {
+// change ends delivery to one watcher and begins it to another, with no event in
+// between that neither gets; nil is nobody. What happened before has been delivered
+// then, and is not for who begins.
+func (h *hub) change(from, to *watcher) {
+	if from == nil && to == nil {
+		return
+	}
 	h.delivering.Lock()
 	defer h.delivering.Unlock()
-	h.deliverNow() // what happened before is not for it
+	h.deliverNow()
+	if from != nil {
+		h.remove(from)
+	}
+	if to != nil {
+		h.add(to)
+	}
+}
+
+// add must be called under delivering, like remove.
+func (h *hub) add(w *watcher) {
 	g := h.groups[w.prefix]
 	if g == nil {
 		g = &group{watchers: make(map[*watcher]struct{})}
@@ -273,15 +288,7 @@ func (h *hub) add(w *watcher) {
 	h.watching.Add(1)
 }
 
-// remove ends what add began; nil is nobody. What happened before has been
-// delivered then.
 func (h *hub) remove(w *watcher) {
-	if w == nil {
-		return
-	}
-	h.delivering.Lock()
-	defer h.delivering.Unlock()
-	h.deliverNow()
 	g := h.groups[w.prefix]
 	delete(g.watchers, w)
 	if len(g.watchers) == 0 {
@@ -392,35 +399,31 @@ func (c *conn) watch(prefix []byte) {
 		c.out = protocol.AppendBadArguments(c.out, protocol.Watch)
 		return
 	}
-	c.stopWatching()
-	c.begin()
-	c.watcher = &watcher{prefix: string(prefix), link: c.link}
-	c.srv.hub.add(c.watcher)
+	c.changeWatcher(&watcher{prefix: string(prefix), link: c.link})
 	c.out = protocol.AppendOK(c.out)
 }
 
 func (c *conn) unwatch([]byte) {
-	c.stopWatching()
-	c.begin()
+	c.changeWatcher(nil)
 	c.out = protocol.AppendOK(c.out)
 }
 
-// stopWatching ends what watch began. What happened until now is told or, to a
-// client that does not read, that it is lost.
-func (c *conn) stopWatching() {
-	w := c.watcher
-	if w == nil {
-		return
+// changeWatcher ends what the client is told, and begins anew. What happened until
+// now is told or, to a client that does not read, that it is lost.
+func (c *conn) changeWatcher(to *watcher) {
+	from := c.watcher
+	c.srv.hub.change(from, to)
+	if from != nil {
+		c.flush()
+		c.sendEvents()
+		text, lost := from.giveUp()
+		c.srv.hub.lost.Add(lost)
+		c.begin()
+		c.out = append(c.out, text...)
+		c.flushReply()
 	}
-	c.srv.hub.remove(w)
-	c.flush()
-	c.sendEvents()
-	c.watcher = nil
-	text, lost := w.giveUp()
-	c.srv.hub.lost.Add(lost)
+	c.watcher = to
 	c.begin()
-	c.out = append(c.out, text...)
-	c.flushReply()
 }
 
 // sendEvents sends the events that lie there, between replies, each by itself
