@@ -114,6 +114,8 @@ type setup struct {
 	limits   locks.Limits
 	level    slog.Level
 	kernel   int // bytes that the kernel takes for a client; 0: what it likes
+	// around makes the table that the server gets from the real one; nil: that is it.
+	around func(*locks.Table) server.Table
 }
 
 // A service is a server that listens on every transport.
@@ -142,8 +144,12 @@ func start(t failer, changes ...func(*setup)) *service {
 	}
 	s := &service{failer: t, settings: set.settings, logs: new(logBuffer), addresses: make(map[string]string)}
 	s.table = locks.New(set.limits, locks.NewTokens(0))
+	table := server.Table(s.table)
+	if set.around != nil {
+		table = set.around(s.table)
+	}
 	s.Server = server.New(server.Options{
-		Table: s.table, Settings: set.settings,
+		Table: table, Settings: set.settings,
 		Log: slog.New(slog.NewTextHandler(s.logs, &slog.HandlerOptions{Level: set.level})),
 	})
 	t.Cleanup(s.stop)
