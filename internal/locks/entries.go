@@ -3,6 +3,8 @@ package locks
 import (
 	"bytes"
 	"cmp"
+	"container/heap"
+	"runtime"
 	"slices"
 	"time"
 	"unsafe"
@@ -34,29 +36,72 @@ type Query struct {
 // then those who wait for it in the order they are served in.
 //
 // Each shard is copied under its mutex and all else, the allocation too, happens
-// outside, so a listing delays nobody by more than the copying of one shard.
-// Shards are seen one after the other: the list is exact for each lock, and for
-// all of them where nothing changes meanwhile.
+// outside, so a listing delays nobody by more than the copying of one shard. It
+// lets others have the processor all the time. Shards are seen one after the
+// other: the list is exact for each lock, and for all of them where nothing changes
+// meanwhile.
 func (t *Table) List(q Query) []Entry {
 	if q.Exact {
 		return t.listOne(q)
 	}
-	parts := make([][]Entry, len(t.shards))
+	parts := make([][]Entry, 0, len(t.shards))
 	n := 0
 	for i := range t.shards {
-		parts[i] = t.shards[i].list(q)
-		n += len(parts[i])
+		part := t.shards[i].list(q)
+		if len(part) == 0 {
+			continue
+		}
+		slices.SortFunc(part, func(a, b Entry) int { return compareEntries(&a, &b) })
+		parts = append(parts, part)
+		n += len(part)
+		runtime.Gosched()
 	}
+	return merge(parts, n)
+}
+
+// mergeAtOnce is how many entries are merged before others have the processor:
+// some tenths of a millisecond.
+const mergeAtOnce = 1 << 10
+
+// merge returns the n entries of sorted parts, sorted.
+func merge(parts [][]Entry, n int) []Entry {
+	h := (*partHeap)(&parts)
+	heap.Init(h)
 	all := make([]Entry, 0, n)
-	for i, part := range parts {
-		all = append(all, part...)
-		parts[i] = nil
+	for len(parts) > 0 {
+		all = append(all, parts[0][0])
+		if parts[0] = parts[0][1:]; len(parts[0]) == 0 {
+			heap.Pop(h)
+		} else {
+			heap.Fix(h, 0)
+		}
+		if len(all)%mergeAtOnce == 0 {
+			runtime.Gosched()
+		}
 	}
-	slices.SortFunc(all, compareEntries)
 	return all
 }
 
-func compareEntries(a, b Entry) int {
+// A partHeap is a heap of sorted entries, by the first of each.
+type partHeap [][]Entry
+
+func (h partHeap) Len() int           { return len(h) }
+func (h partHeap) Less(i, j int) bool { return compareEntries(&h[i][0], &h[j][0]) < 0 }
+func (h partHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+
+// Push is not used.
+func (h *partHeap) Push(part any) { *h = append(*h, part.([]Entry)) }
+
+// Pop takes the last part out.
+func (h *partHeap) Pop() any {
+	last := len(*h) - 1
+	part := (*h)[last]
+	(*h)[last] = nil
+	*h = (*h)[:last]
+	return part
+}
+
+func compareEntries(a, b *Entry) int {
 	if c := bytes.Compare(a.Name, b.Name); c != 0 {
 		return c
 	}

@@ -271,12 +271,14 @@ func (c *conn) flushReply() {
 }
 
 // flushPart sends a part of a long reply, where the transport has no messages:
-// one that has them must see the reply whole.
-func (c *conn) flushPart() {
-	if len(c.out) > outputSize-inputSize && !c.perReply {
-		c.sendReplies()
-		c.out = c.out[:0]
+// one that has them must see the reply whole. It reports whether it did.
+func (c *conn) flushPart() bool {
+	if len(c.out) <= outputSize-inputSize || c.perReply {
+		return false
 	}
+	c.sendReplies()
+	c.out = c.out[:0]
+	return true
 }
 
 func (c *conn) sendReplies() {

@@ -47,7 +47,6 @@ type linOutput struct {
 	holder int // -1: not told
 	queue  int
 	listed string // by ls
-	raw    string
 }
 
 // linHolders and those who wait are lists in the order of their grants, and of
@@ -72,7 +71,8 @@ type linState struct {
 	broken  []linVictim // by fr under way
 }
 
-// A linVictim is one whom an fr has told to go.
+// A linVictim is one whom an fr has told to go. There is one more for each fr, who
+// is nobody.
 type linVictim struct{ id, who int }
 
 func linearModel() porcupine.Model {
@@ -287,6 +287,7 @@ func (s *linState) leave(in linInput) {
 }
 
 func (s *linState) breakAll(in linInput, out linOutput) bool {
+	s.broken = append(s.broken, linVictim{in.id, -1})
 	for _, h := range s.holders {
 		s.broken = append(s.broken, linVictim{in.id, h.who})
 	}
@@ -296,12 +297,15 @@ func (s *linState) breakAll(in linInput, out linOutput) bool {
 // victimsGone tells whether those whom an fr has told to go are gone. Then it is
 // over.
 func (s *linState) victimsGone(id int) bool {
-	over := func(v linVictim) bool { return v.id == id }
-	if slices.ContainsFunc(s.broken, func(v linVictim) bool { return over(v) && s.gone&(1<<v.who) == 0 }) {
-		return false
+	begun := false
+	for _, v := range s.broken {
+		begun = begun || v.id == id
+		if v.id == id && v.who >= 0 && s.gone&(1<<v.who) == 0 {
+			return false
+		}
 	}
-	s.broken = slices.DeleteFunc(s.broken, over)
-	return true
+	s.broken = slices.DeleteFunc(s.broken, func(v linVictim) bool { return v.id == id })
+	return begun
 }
 
 // list words who holds and who waits, as far as it is known.

@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"runtime"
 	"time"
 
 	"lockd/internal/locks"
@@ -157,7 +158,9 @@ var errTooLong = errors.New("the listing takes more memory than limits.snapshot_
 // flushListing sends a part of a listing, or where it must be whole sees to it that
 // there is memory for it. It reports whether the listing can go on.
 func (c *conn) flushListing(s *share) bool {
-	c.flushPart()
+	if c.flushPart() {
+		runtime.Gosched() // a long listing is to delay nobody
+	}
 	if c.perReply {
 		// Built whole, it may also wait whole.
 		if more := 3*int64(len(c.out)) - s.reply; more > 0 {

@@ -62,12 +62,14 @@ const (
 	// deliverAfter is how long events are gathered, at least.
 	deliverAfter = 10 * time.Millisecond
 	// wakePause and wakesAtOnce pace the waking of watchers. A hundred at once would
-	// be three milliseconds in which nobody else gets a processor.
+	// be milliseconds in which nobody else gets a processor. With twice as many at
+	// once and twice the rate, a hundred watchers raised the 99th percentile of g by
+	// a third (docs/performance.md, "What goes on beside").
 	wakePause   = time.Millisecond
-	wakesAtOnce = 4
+	wakesAtOnce = 2
 	// watchRate bounds the bytes that all watchers together are sent in a second. In
 	// one second after a pause they may be sent as much again.
-	watchRate = 16 << 20
+	watchRate = 8 << 20
 	// maxNotes and maxNoteBytes bound what is gathered for one delivery.
 	maxNotes     = 1 << 16
 	maxNoteBytes = 4 << 20 // of names
