@@ -145,6 +145,9 @@ func start(t failer, changes ...func(*setup)) *service {
 	s := &service{failer: t, settings: set.settings, logs: new(logBuffer), addresses: make(map[string]string)}
 	s.table = locks.New(set.limits, locks.NewTokens(0))
 	table := server.Table(s.table)
+	if os.Getenv(neighboursVariable) == courteous {
+		set.around = newCourteousTable
+	}
 	if set.around != nil {
 		table = set.around(s.table)
 	}

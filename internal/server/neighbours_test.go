@@ -3,6 +3,9 @@ package server_test
 import (
 	"bufio"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io"
 	"net"
 	"net/netip"
@@ -12,86 +15,122 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"lockd/internal/server"
 )
 
 // neighboursVariable has every server of this test binary be shared with clients
 // of level 2, of the kind that it names.
 const neighboursVariable = "LOCKD_TEST_NEIGHBOURS"
 
-// neighbours are kinds of clients, each line of which is one client's: what it says
-// again and again or, where it ends in a blank, once.
-var neighbours = map[string][]string{
-	// Those that take no lock, and so change nothing that level 1 can see.
-	"onlookers": {
-		"watch\n ",
-		"ls\nls x a\ninfo\nping\ncancel\ngw\nls y\n",
-		"fr x 4611686018427387904 foo\nfr s 4611686018427387904 foo\nkick 192.0.2.1:1\n",
-		"watch f\nunwatch\nwatch a\n",
-	},
-	// Those that wait, which somebody must have a lock for. Listings show it.
-	"waiting": {
-		"watch\n ",
-		"gw -1 neighbours\n ",
-		"gw 1 neighbours\ncancel\nping\n",
-		"sgw 1 1 neighbours\nsr neighbours\ngw 0 neighbours\nr neighbours\n",
-		"sgw 1 2 neighbours\nsr neighbours\nls - n\n",
-	},
+// waiting is the kind of neighbours that wait for a lock of their own, which somebody
+// must have for that. Listings and counters show it.
+const waiting = "waiting"
+
+// waitingNeighbours are clients, each of whom says its lines again and again or, where
+// they end in a blank, once.
+var waitingNeighbours = []string{
+	"watch\n ",
+	"gw -1 neighbours\n ",
+	"gw 1 neighbours\ncancel\nping\n",
+	"sgw 1 1 neighbours\nsr neighbours\ngw 0 neighbours\nr neighbours\n",
+	"sgw 1 2 neighbours\nsr neighbours\nls - n\n",
 }
 
-// level1 are the tests of level 1 that servers with such clients must pass as well,
-// as they are. Not among them is what compares the number of connections or the
-// counters of all clients, what measures time or memory and, next to those who
-// wait, what lists all locks: there, level 2 shows by design.
-var level1 = map[string][]string{
-	"onlookers": {
-		"TestExclusiveLocksHaveOneHolder", "TestSharedLocksCountTheirHolders", "TestExclusiveAndSharedNeverMeet",
-		"TestListingsShowHolders", "TestNamesOfClients", "TestNamesAreBytes", "TestUnknownCommandsAreSilentAndCounted",
-		"TestRegistryOff", "TestNamesAreHiddenWhileTheRegistryIsOff", "TestAddressesAreThoseOfTheTransports",
-		"TestEveryCutOfAStreamIsAnsweredTheSame", "TestByteByByteIsAnsweredTheSame", "TestWebSocketMessagesHoldLines",
-		"TestRepliesToManyPipelinedCommandsAreInOrder", "TestNoPartOfALongLineIsRun", "TestTheFirstLineTooLong",
-		"TestLimitOfLinesChangesMidConnection", "TestLimitOfLinesLoweredBelowWhatCame", "TestOthersKeepTheirLocks",
-		"TestTheSameAddressIsAnotherClient", "TestRepliesThatAreNotUTF8AreBinary", "TestALongListingIsOneMessage",
-		"TestFragmentsAreOneMessage", "TestALongMessageIsRunWhileItComes", "TestPingsAreAnswered",
-		"TestWritesWorkAfterTheBacklogHasDrained", "TestLocksPerConnection", "TestHTTPWithoutLFIsRefusedAtHalfClose",
-		"TestHTTPByteByByteIsRefused", "TestOnlyAFirstLineIsHTTP", "TestAWebSocketMaySayHTTP",
-	},
-	"waiting": {
-		"TestExclusiveLocksHaveOneHolder", "TestSharedLocksCountTheirHolders", "TestExclusiveAndSharedNeverMeet", "TestNamesOfClients",
-		"TestAddressesAreThoseOfTheTransports", "TestRepliesToManyPipelinedCommandsAreInOrder", "TestTheFirstLineTooLong",
-		"TestLimitOfLinesChangesMidConnection", "TestLimitOfLinesLoweredBelowWhatCame", "TestTheSameAddressIsAnotherClient",
-		"TestFragmentsAreOneMessage", "TestALongMessageIsRunWhileItComes", "TestPingsAreAnswered", "TestLocksPerConnection",
-		"TestOnlyAFirstLineIsHTTP", "TestAWebSocketMaySayHTTP",
-	},
+// besideWaiting are the tests of level 1 that must pass beside those as well. Not
+// among them is what compares the number of connections or the counters of all
+// clients, what measures time or memory, and what lists all locks.
+var besideWaiting = []string{
+	"TestExclusiveLocksHaveOneHolder", "TestSharedLocksCountTheirHolders", "TestExclusiveAndSharedNeverMeet", "TestNamesOfClients",
+	"TestAddressesAreThoseOfTheTransports", "TestRepliesToManyPipelinedCommandsAreInOrder", "TestTheFirstLineTooLong",
+	"TestLimitOfLinesChangesMidConnection", "TestLimitOfLinesLoweredBelowWhatCame", "TestTheSameAddressIsAnotherClient",
+	"TestFragmentsAreOneMessage", "TestALongMessageIsRunWhileItComes", "TestPingsAreAnswered", "TestLocksPerConnection",
+	"TestOnlyAFirstLineIsHTTP", "TestAWebSocketMaySayHTTP",
+}
+
+// level1Files have the tests of what level 1 answers, all of which must pass beside
+// courteous neighbours.
+var level1Files = []string{
+	"commands_test.go", "counters_test.go", "end_test.go", "fuzz_test.go", "limits_test.go", "lines_test.go",
+	"settings_test.go", "websocket_test.go",
+}
+
+// exempt are those that need not, and why.
+var exempt = map[string]string{
+	"TestTheTableIsFullAndThenNot":                   "who waits takes of limits.table_bytes, by design",
+	"TestListingsTakeTurnsForTheirMemory":            "the neighbours' listings take of limits.snapshot_bytes, by design",
+	"TestASlowListingEndsWhenOthersWaitForItsMemory": "as above",
+	"TestAWaitingListingEndsWithDestroy":             "as above",
+}
+
+// level1Tests returns the names of the tests in level1Files.
+func level1Tests(t *testing.T) (names []string) {
+	t.Helper()
+	seen := make(map[string]bool)
+	for _, file := range level1Files {
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range parsed.Decls {
+			f, ok := d.(*ast.FuncDecl)
+			if ok && f.Recv == nil && strings.HasPrefix(f.Name.Name, "Test") {
+				seen[f.Name.Name] = true
+				if exempt[f.Name.Name] == "" {
+					names = append(names, f.Name.Name)
+				}
+			}
+		}
+	}
+	for name := range exempt {
+		if !seen[name] {
+			t.Errorf("%s is exempt, and is not there", name)
+		}
+	}
+	return names
 }
 
 // TestLevel1IsTheSameNextToLevel2 runs tests of level 1, as they are, on servers
 // where clients of level 2 watch, list, break and wait all the time.
 func TestLevel1IsTheSameNextToLevel2(t *testing.T) {
-	for kind, names := range level1 {
-		t.Run(kind, func(t *testing.T) {
-			cmd := exec.Command(os.Args[0], "-test.v", "-test.count=1", "-test.run", "^("+strings.Join(names, "|")+")$")
-			cmd.Env = append(os.Environ(), neighboursVariable+"="+kind)
-			out, err := cmd.CombinedOutput()
-			if err != nil {
-				t.Fatalf("%v\n%s", err, out)
-			}
-			if passed := strings.Count(string(out), "\n--- PASS"); passed != len(names) {
-				t.Errorf("%d of %d tests were run:\n%s", passed, len(names), out)
-			}
-			if moved := strings.Count(string(out), movedIn); moved < len(names) {
-				t.Errorf("neighbours moved in %d times for %d tests", moved, len(names))
-			}
-		})
+	t.Run(courteous, func(t *testing.T) {
+		t.Parallel()
+		wantTold(t, runBeside(t, courteous, level1Tests(t)))
+	})
+	t.Run(waiting, func(t *testing.T) {
+		t.Parallel()
+		out := runBeside(t, waiting, besideWaiting)
+		if moved := strings.Count(out, movedIn); moved < len(besideWaiting) {
+			t.Errorf("neighbours moved in %d times for %d tests", moved, len(besideWaiting))
+		}
+	})
+}
+
+// runBeside runs tests beside neighbours, and returns what they print.
+func runBeside(t *testing.T, kind string, names []string) string {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], "-test.v", "-test.count=1", "-test.run", "^("+strings.Join(names, "|")+")$")
+	cmd.Env = append(os.Environ(), neighboursVariable+"="+kind)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
 	}
+	if passed := strings.Count(string(out), "\n--- PASS"); passed != len(names) {
+		t.Errorf("%d of %d tests were run:\n%s", passed, len(names), out)
+	}
+	return string(out)
 }
 
 // moveIn has neighbours live on the server until the test ends.
 func (s *service) moveIn(kind string) {
 	s.Helper()
-	s.settings.Admin = func(netip.Addr) bool { return true }
-	s.Apply(s.settings)
+	s.change(func(set *server.Settings) { set.Admin = func(netip.Addr) bool { return true } })
+	if kind == courteous {
+		s.moveInCourteously()
+		return
+	}
 	var done atomic.Bool
-	for _, lines := range neighbours[kind] {
+	for _, lines := range waitingNeighbours {
 		text, once := strings.CutSuffix(lines, " ")
 		s.neighbour(&done, once, text)
 	}

@@ -1,0 +1,34 @@
+package server
+
+import (
+	"net"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// ConnectUncounted connects a client that is there as any other, but in no counter:
+// not among the connections, nor its commands, as with Probe. It returns the
+// client's side.
+func (s *Server) ConnectUncounted(addr string) (net.Conn, error) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	client := os.NewFile(uintptr(pair[1]), "client")
+	defer client.Close()
+	sock, err := newSocket(pair[0], nil, Unix)
+	if err != nil {
+		return nil, err
+	}
+	sock.addr, sock.emptied = addr, sock.wake
+	sock.settings, sock.inputs = &s.settings, &s.inputs
+	c := newConn(s, sock, addr, Unix)
+	c.stripe = new(stripe)
+	if !s.track(c) {
+		sock.Close()
+		return nil, net.ErrClosed
+	}
+	go c.serve()
+	return net.FileConn(client)
+}
