@@ -77,7 +77,7 @@ func (f *flood) next() string {
 
 // stuck is how long a server reads nothing before a test takes it to have
 // stopped reading.
-const stuck = 150 * time.Millisecond
+const stuck = 400 * time.Millisecond
 
 // untilStuck sends until the server reads no more, or the connection fails.
 func (f *flood) untilStuck(s *service) error {
