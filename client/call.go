@@ -16,9 +16,10 @@ const maxFences = 2
 
 // A request is a line for the server and what is known of the reply.
 type request struct {
-	line    []byte // with its LF
-	listing bool   // any number of lines reply, without an end of their own
-	unsure  bool   // an older server may pass it over
+	line    []byte        // with its LF
+	listing bool          // any number of lines reply
+	unsure  bool          // an older server may pass it over
+	limit   time.Duration // how long the server may be silent; 0: ReadTimeout
 }
 
 // A call is a request under way. It belongs to its caller until begin, then to
@@ -27,9 +28,11 @@ type request struct {
 // At level 1 nothing tells the end of a listing, nor that a command is unknown
 // and stays without a reply. A fence does: a question that every server answers,
 // about a lock whose name nobody can know before, so that nothing else the
-// server says is taken for the answer.
+// server says is taken for the answer. At level 2 an empty line ends a listing.
 type call struct {
 	request
+	framed bool          // at level 2
+	want   int           // how many lines reply, if it is no listing
 	lines  []string      // of the reply, as far as it has come
 	fences []string      // names that were asked for and not answered yet, in order
 	asked  int           // the number of fences so far
@@ -47,7 +50,7 @@ func (a *call) fence() []byte {
 }
 
 // mayAsk tells whether one more fence can help.
-func (a *call) mayAsk() bool { return (a.listing || a.unsure) && a.asked < maxFences }
+func (a *call) mayAsk() bool { return !a.framed && (a.listing || a.unsure) && a.asked < maxFences }
 
 // take takes a line the server has sent, and reports whether it belongs to the
 // reply.
@@ -60,15 +63,20 @@ func (a *call) take(line string) bool {
 			return true
 		}
 	}
-	if a.passed || !a.listing && len(a.lines) == 1 {
+	if a.passed || !a.listing && len(a.lines) == a.want {
 		return false
 	}
-	a.lines = append(a.lines, line)
+	if a.framed && a.listing {
+		a.passed = line == "" || line == tooLong
+	}
+	if !a.passed || line == tooLong {
+		a.lines = append(a.lines, line)
+	}
 	return true
 }
 
 func (a *call) complete() bool {
-	return len(a.fences) == 0 && (a.passed || !a.listing && len(a.lines) == 1)
+	return len(a.fences) == 0 && (a.passed || !a.listing && len(a.lines) == a.want)
 }
 
 // exchange sends a request when its turn has come and returns the lines of the
@@ -77,10 +85,15 @@ func (c *Conn) exchange(ctx context.Context, r request) ([]string, error) {
 	if err := c.takeTurn(ctx); err != nil {
 		return nil, err
 	}
-	defer func() { <-c.turn }()
-	a := &call{request: r, heard: time.Now(), done: make(chan struct{})}
+	defer c.passTurn()
+	return c.converse(ctx, r)
+}
+
+// converse is exchange for who has the turn.
+func (c *Conn) converse(ctx context.Context, r request) ([]string, error) {
+	a := c.newCall(r)
 	line := r.line
-	if r.listing {
+	if r.listing && !a.framed {
 		line = append(line, a.fence()...)
 	}
 	if err := c.begin(a); err != nil {
@@ -90,13 +103,42 @@ func (c *Conn) exchange(ctx context.Context, r request) ([]string, error) {
 	if err := c.await(ctx, a); err != nil {
 		return nil, err
 	}
-	switch {
-	case len(a.lines) == 0 && !a.listing:
+	if len(a.lines) == 0 && !a.listing {
 		return nil, ErrUnsupported
-	case len(a.lines) == 1 && a.lines[0] == "0 disabled":
-		return nil, &ReplyError{a.lines[0], ErrDisabled}
+	}
+	if len(a.lines) == 1 {
+		if kind := refusal(a.lines[0], a.framed); kind != nil {
+			return nil, &ReplyError{Reply: a.lines[0], Err: kind}
+		}
 	}
 	return a.lines, nil
+}
+
+// newCall makes a request a call of who has the turn.
+func (c *Conn) newCall(r request) *call {
+	if r.limit == 0 {
+		r.limit = c.options.ReadTimeout
+	}
+	return &call{request: r, framed: c.level > 1, want: 1, heard: time.Now(), done: make(chan struct{})}
+}
+
+// What a server says to any command, in place of the reply.
+const (
+	disabled     = "0 disabled"
+	tooLong      = "0 line too long"     // at level 2
+	unknown      = "0 unknown command: " // at level 2, the word behind it
+	badArguments = "0 bad arguments: "   // of a command of level 2, the word behind it
+)
+
+// refusal returns the error that is in a line whatever was asked, if there is.
+func refusal(line string, framed bool) error {
+	switch {
+	case line == disabled:
+		return ErrDisabled
+	case framed && (line == tooLong || strings.HasPrefix(line, unknown) || strings.HasPrefix(line, badArguments)):
+		return ErrUnsupported
+	}
+	return nil
 }
 
 // takeTurn returns when it is the caller's turn and the connection stands. On an
@@ -117,10 +159,12 @@ func (c *Conn) takeTurn(ctx context.Context) error {
 		err = ctx.Err()
 	}
 	if err != nil {
-		<-c.turn
+		c.passTurn()
 	}
 	return err
 }
+
+func (c *Conn) passTurn() { <-c.turn }
 
 // begin makes a the call that what the server says is for.
 func (c *Conn) begin(a *call) error {
@@ -186,9 +230,9 @@ func (c *Conn) await(ctx context.Context, a *call) error {
 // patience is how long the server may be silent until something must be done.
 func (c *Conn) patience(a *call) time.Duration {
 	if a.mayAsk() {
-		return min(c.options.QuietTime, c.options.ReadTimeout)
+		return min(c.options.QuietTime, a.limit)
 	}
-	return c.options.ReadTimeout
+	return a.limit
 }
 
 // silence sees to a server that may have been silent for too long: it asks for
@@ -202,7 +246,7 @@ func (c *Conn) silence(ctx context.Context, a *call) time.Duration {
 		return rest
 	}
 	var question []byte
-	if limit < c.options.ReadTimeout {
+	if limit < a.limit {
 		question = a.fence()
 		a.heard = time.Now()
 	}

@@ -158,7 +158,7 @@ func (c *Conn) lock(ctx context.Context, v protocol.Verb, name string, refusal e
 	case err != nil || n < 0 || !strings.HasSuffix(text, ": "+name):
 		return 0, c.distrust(lines[0])
 	case n == 0 && refusal != nil:
-		return 0, &ReplyError{lines[0], refusal}
+		return 0, &ReplyError{Reply: lines[0], Err: refusal}
 	}
 	return n, nil
 }
@@ -278,12 +278,16 @@ func (c *Conn) distrust(line string) error {
 	return c.Err()
 }
 
-// commandLine returns the line that asks v about name, if the server would read
-// that very name in it.
-func commandLine(v protocol.Verb, name string) ([]byte, error) {
-	line := protocol.AppendCommand(nil, protocol.Command{Verb: v, Arg: []byte(name)})
+// commandLine returns the line that asks v about name, behind what else it is to
+// be told, if the server would read that very name in it.
+func commandLine(v protocol.Verb, name string, words ...string) ([]byte, error) {
+	if name != "" {
+		words = append(words, name)
+	}
+	arg := strings.Join(words, " ")
+	line := protocol.AppendCommand(nil, protocol.Command{Verb: v, Arg: []byte(arg)})
 	got, _ := protocol.Parse(bytes.Clone(line[:len(line)-1]))
-	if string(got.Arg) != name || strings.Contains(name, "\n") {
+	if string(got.Arg) != arg || strings.Contains(name, "\n") {
 		return nil, fmt.Errorf("%w: it may have no line feed and no blanks but single spaces inside", ErrName)
 	}
 	return line, nil

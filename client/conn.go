@@ -10,6 +10,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"lockd/internal/protocol"
 )
 
 const (
@@ -100,15 +102,20 @@ type Conn struct {
 	// turn has a token in it while a call is under way. Who waits to put one in
 	// gets its turn in the order of waiting, as channels have it.
 	turn chan struct{}
+	// level is what the server speaks, 0 where that is not known yet. It belongs
+	// to who has the turn.
+	level int
 
 	ready    chan struct{} // closed by run when the connection stands
 	ended    chan struct{} // closed with the setting of err
 	finished chan struct{} // closed by run when nothing of the connection is left
 
 	mu      sync.Mutex
-	link    net.Conn // set before ready is closed
-	err     error    // why the connection serves no more
-	current *call    // the one that waits for its reply
+	link    net.Conn            // set before ready is closed
+	err     error               // why the connection serves no more
+	current *call               // the one that waits for its reply
+	events  chan protocol.Event // where what was not asked for goes, if it is wanted
+	onEnd   func()              // is called once after err is set
 }
 
 // Dial connects to the server at address (see the package's introduction) and
@@ -120,18 +127,25 @@ func Dial(ctx context.Context, address string, o Options) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := c.stand(ctx); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// stand returns when the connection stands.
+func (c *Conn) stand(ctx context.Context) error {
 	select {
 	case <-c.ready:
-		return c, nil
 	case <-c.ended:
-		if err = c.Err(); !errors.Is(err, ErrUnreachable) {
-			return c, nil // it did stand, and is lost already
-		}
+		if err := c.Err(); !errors.Is(err, ErrDisconnected) {
+			return err
+		} // else it did stand, and is lost already
 	case <-ctx.Done():
-		err = c.unreachable(ctx.Err())
+		return c.unreachable(ctx.Err())
 	}
-	c.Close()
-	return nil, err
+	return nil
 }
 
 // Open begins to connect to the server at address and returns at once. What is
@@ -174,19 +188,46 @@ func (c *Conn) Err() error {
 // locks are free; then nothing of the connection is left, neither goroutine nor
 // descriptor. It may be called more than once. The error is always nil.
 func (c *Conn) Close() error {
-	c.mu.Lock()
-	link, standing := c.link, c.err == nil
-	if standing {
-		c.err = fmt.Errorf("%s: %w", c.address.text, ErrClosed)
-		close(c.ended)
-	}
-	c.mu.Unlock()
+	link := c.seal(fmt.Errorf("%s: %w", c.address.text, ErrClosed))
 	c.cancel()
-	if standing && link != nil {
+	if link != nil {
 		c.leave(link)
 	}
 	<-c.finished
 	return nil
+}
+
+// seal makes err the reason of the connection's end, unless it has one. It
+// returns what is to be closed then, nil for nothing.
+func (c *Conn) seal(err error) net.Conn {
+	c.mu.Lock()
+	if c.err != nil {
+		c.mu.Unlock()
+		return nil
+	}
+	c.err = err
+	close(c.ended)
+	link, tell := c.link, c.onEnd
+	c.onEnd = nil
+	c.mu.Unlock()
+	if tell != nil {
+		tell()
+	}
+	return link
+}
+
+// whenEnded has f called once when the connection ends, at once if it has ended,
+// or nothing where f is nil. It replaces what was to be called before.
+func (c *Conn) whenEnded(f func()) {
+	c.mu.Lock()
+	ended := c.err != nil
+	if !ended {
+		c.onEnd = f
+	}
+	c.mu.Unlock()
+	if ended && f != nil {
+		f()
+	}
 }
 
 // leave tells the server that this client goes, and gives it the time to see
@@ -206,14 +247,7 @@ func (c *Conn) leave(link net.Conn) {
 // end makes err the reason of the connection's end, unless it has one, and cuts
 // it off.
 func (c *Conn) end(err error) {
-	c.mu.Lock()
-	link, first := c.link, c.err == nil
-	if first {
-		c.err = err
-		close(c.ended)
-	}
-	c.mu.Unlock()
-	if first && link != nil {
+	if link := c.seal(err); link != nil {
 		link.Close()
 	}
 }
@@ -314,6 +348,9 @@ func (c *Conn) read(link net.Conn) error {
 }
 
 func (c *Conn) deliver(line string) error {
+	if events := c.subscription(line); events != nil {
+		return c.tell(events, line)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {

@@ -3,6 +3,7 @@ package client
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // The errors that calls return, wrapped in what was tried. Test for them with
@@ -11,16 +12,23 @@ var (
 	// ErrNotAcquired: another connection holds the lock, or the server has
 	// reached one of its limits. It is wrapped in a [*ReplyError].
 	ErrNotAcquired = errors.New("lock not acquired")
-	// ErrNotHeld: this connection does not hold the lock it wants to release.
-	// It is wrapped in a [*ReplyError].
+	// ErrNotHeld: the lock that is to be released or broken is not held: not by
+	// this connection, or not by anybody. Where the server has said so, it is
+	// wrapped in a [*ReplyError].
 	ErrNotHeld = errors.New("lock not held")
 	// ErrDisabled: the server has the feature switched off: dump (listings) or
 	// registry (names of clients). It is wrapped in a [*ReplyError].
 	ErrDisabled = errors.New("feature is off on the server")
-	// ErrUnsupported: the server has passed over the command without a word,
-	// because it does not know it or because the line is longer than it takes.
-	// The connection goes on.
+	// ErrUnsupported: the server does not know the command, or the line is longer
+	// than it takes, or it speaks only level 1 of the protocol and more was asked
+	// for. The connection goes on.
 	ErrUnsupported = errors.New("server does not take the command")
+	// ErrDenied: this client may not do that; the server's configuration,
+	// admin_from, says who may. It is wrapped in a [*ReplyError].
+	ErrDenied = errors.New("not allowed")
+	// ErrNoConnection: the server has no connection of that address. It is
+	// wrapped in a [*ReplyError].
+	ErrNoConnection = errors.New("no such connection")
 	// ErrName: the name would reach the server as another one. Nothing was sent.
 	ErrName = errors.New("name cannot be sent as it is")
 	// ErrUnreachable: there never was a connection.
@@ -40,8 +48,27 @@ var (
 
 // A ReplyError is a refusal in the server's own words.
 type ReplyError struct {
-	Reply string // the line the server sent, such as "0 Lock Get Failure: backup"
-	Err   error  // ErrNotAcquired, ErrNotHeld or ErrDisabled
+	Reply   string   // the line the server sent, such as "0 Lock Get Failure: backup"
+	Err     error    // its kind, one of the errors above
+	Refusal *Refusal // what the line tells of a lock not acquired; nil at level 1
+}
+
+// A Refusal tells why a lock was not acquired.
+type Refusal struct {
+	// Reason is "held", "queue" or "limit" of a try: another holds the lock,
+	// others wait for it, it has as many holders as asked for. Of a wait it is
+	// "timeout" or "cancelled". Of either it may be "too-many", where the server
+	// has reached a limit of its configuration, or "draining", where it closes.
+	Reason string
+	// Holder is the address of who holds the exclusive lock, and Held for how
+	// long, in whole milliseconds. It is empty where nobody does, or the server
+	// has the feature dump off.
+	Holder string
+	Held   time.Duration
+	// Count is how many hold the shared lock.
+	Count int
+	// Queue is how many others wait for the lock.
+	Queue int
 }
 
 // Error returns the kind of the refusal and the server's words, quoted: they

@@ -24,8 +24,9 @@ func mayImport() map[string][]string {
 		"lockd/internal/locks":    {},
 		"lockd/internal/server":   {"lockd/internal/locks", "lockd/internal/protocol"},
 		"lockd/internal/metrics":  {"lockd/internal/locks", "lockd/internal/server"},
-		"lockd/internal/admin":    {},
+		"lockd/internal/admin":    {"lockd/internal/human"},
 		"lockd/internal/config":   {},
+		"lockd/internal/human":    {},
 		"lockd/internal/state":    {"lockd/internal/locks"},
 		"lockd/internal/systemd":  {},
 		"lockd/configs":           {},
@@ -33,7 +34,7 @@ func mayImport() map[string][]string {
 		"lockd/client":            {"lockd/internal/protocol"},
 		"lockd/client/websocket":  {"lockd/client"},
 		"lockd/cmd/lockd": {
-			"lockd/client", "lockd/client/websocket", "lockd/configs", "lockd/internal/admin", "lockd/internal/config", "lockd/internal/locks",
+			"lockd/client", "lockd/client/websocket", "lockd/configs", "lockd/internal/admin", "lockd/internal/config", "lockd/internal/human", "lockd/internal/locks",
 			"lockd/internal/metrics", "lockd/internal/protocol", "lockd/internal/server", "lockd/internal/state", "lockd/internal/systemd",
 		},
 

@@ -3,22 +3,7 @@ package admin
 import (
 	"fmt"
 	"strconv"
-	"time"
 )
-
-// age shows a duration by its two largest units.
-func age(d time.Duration) string {
-	const day = 24 * time.Hour
-	switch {
-	case d >= day:
-		return fmt.Sprintf("%dd%dh", d/day, d%day/time.Hour)
-	case d >= time.Hour:
-		return fmt.Sprintf("%dh%dm", d/time.Hour, d%time.Hour/time.Minute)
-	case d >= time.Minute:
-		return fmt.Sprintf("%dm%ds", d/time.Minute, d%time.Minute/time.Second)
-	}
-	return fmt.Sprintf("%ds", d/time.Second)
-}
 
 // size shows a number of bytes in binary units.
 func size(bytes int64) string {

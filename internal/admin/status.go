@@ -14,6 +14,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"lockd/internal/human"
 )
 
 var (
@@ -109,7 +111,7 @@ func (p *statusPage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	v := view{
 		Status: status,
 		Ready:  p.opts.Ready(),
-		Up:     age(status.Uptime),
+		Up:     human.Age(status.Uptime),
 		Pprof:  p.opts.Pprof,
 		Style:  template.CSS(statusCSS), // our own, so it needs no escaping
 		Tables: tables(status),
@@ -186,7 +188,7 @@ func waitingTable(s Status) table {
 	oldest := "none"
 	for _, m := range s.Modes {
 		if m.Waiters > 0 {
-			oldest = age(s.OldestWaiter)
+			oldest = human.Age(s.OldestWaiter)
 		}
 	}
 	return table{
