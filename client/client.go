@@ -121,22 +121,12 @@ func (c *Client) ask(ctx context.Context, f func(*Conn) error) error {
 }
 
 // with has f use a connection that holds nothing. Where f returns no error, the
-// connection is f's to keep or discard. One that was idle may have been lost
-// unnoticed, when the server was started anew say; then f is called again with a
-// new one.
+// connection is f's to keep or discard.
 func (c *Client) with(ctx context.Context, f func(*Conn) error) error {
-	if conn := c.takeIdle(); conn != nil {
-		err := f(conn)
-		switch {
-		case err == nil:
-			return nil
-		case !errors.Is(err, ErrDisconnected), errors.Is(err, ErrTimeout), ctx.Err() != nil:
-			c.keep(conn)
-			return err
-		}
-		c.discard(conn)
+	conn, err := c.reuse(ctx)
+	if conn == nil && err == nil {
+		conn, err = c.connect(ctx)
 	}
-	conn, err := c.connect(ctx)
 	if err != nil {
 		return err
 	}
@@ -146,23 +136,37 @@ func (c *Client) with(ctx context.Context, f func(*Conn) error) error {
 	return err
 }
 
+// reuse returns a connection that was idle, or nil. It asks for a sign of life
+// first: the server may have been started anew, unnoticed as yet, and what is lost
+// later is an error.
+func (c *Client) reuse(ctx context.Context) (*Conn, error) {
+	for {
+		conn := c.takeIdle()
+		if conn == nil {
+			return nil, nil
+		}
+		err := conn.ping(ctx, 0)
+		if err == nil {
+			return conn, nil
+		}
+		c.keep(conn)
+		if ctx.Err() != nil || errors.Is(err, ErrTimeout) {
+			return nil, err
+		}
+	}
+}
+
 // takeIdle returns nil where no connection is idle.
 func (c *Client) takeIdle() *Conn {
-	for {
-		c.mu.Lock()
-		last := len(c.idle) - 1
-		if last < 0 || c.closed {
-			c.mu.Unlock()
-			return nil
-		}
-		conn := c.idle[last]
-		c.idle = c.idle[:last]
-		c.mu.Unlock()
-		if conn.Err() == nil {
-			return conn
-		}
-		c.discard(conn)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	last := len(c.idle) - 1
+	if last < 0 || c.closed {
+		return nil
 	}
+	conn := c.idle[last]
+	c.idle = c.idle[:last]
+	return conn
 }
 
 // connect makes a new connection.

@@ -27,6 +27,7 @@ func mayImport() map[string][]string {
 		"lockd/internal/admin":    {"lockd/internal/human"},
 		"lockd/internal/config":   {},
 		"lockd/internal/human":    {},
+		"lockd/internal/job":      {},
 		"lockd/internal/state":    {"lockd/internal/locks"},
 		"lockd/internal/systemd":  {},
 		"lockd/configs":           {},
@@ -34,7 +35,7 @@ func mayImport() map[string][]string {
 		"lockd/client":            {"lockd/internal/protocol"},
 		"lockd/client/websocket":  {"lockd/client"},
 		"lockd/cmd/lockd": {
-			"lockd/client", "lockd/client/websocket", "lockd/configs", "lockd/internal/admin", "lockd/internal/config", "lockd/internal/human", "lockd/internal/locks",
+			"lockd/client", "lockd/client/websocket", "lockd/configs", "lockd/internal/admin", "lockd/internal/config", "lockd/internal/human", "lockd/internal/job", "lockd/internal/locks",
 			"lockd/internal/metrics", "lockd/internal/protocol", "lockd/internal/server", "lockd/internal/state", "lockd/internal/systemd",
 		},
 

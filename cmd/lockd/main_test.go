@@ -45,6 +45,13 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"client":   cmdClient,
 		"ask":      cmdAsk,
 		"token":    cmdToken,
+		"expect":   cmdExpect,
+		"await":    cmdAwait,
+		"vanished": cmdVanished,
+		"terminal": cmdTerminal,
+		"type":     cmdType,
+		"screen":   cmdScreen,
+		"left":     cmdLeft,
 		"say":      cmdSay,
 		"gone":     cmdGone,
 		"leave":    cmdLeave,
@@ -66,6 +73,7 @@ type stage struct {
 	started   []*process          // all, in their order
 	processes map[string]*process // the last of each name
 	clients   map[string]*peer
+	terminals map[string]*terminal
 	token     uint64 // the highest that a client was given
 	sockets   map[string]*os.File
 	fifos     map[string]*os.File
@@ -78,7 +86,7 @@ func stageOf(ts *testscript.TestScript) *stage { return ts.Value(stageKey{}).(*s
 
 func setUpStage(t *testing.T, e *testscript.Env) error {
 	s := &stage{
-		processes: make(map[string]*process), clients: make(map[string]*peer),
+		processes: make(map[string]*process), clients: make(map[string]*peer), terminals: make(map[string]*terminal),
 		sockets: make(map[string]*os.File), fifos: make(map[string]*os.File),
 	}
 	e.Values[stageKey{}] = s
@@ -104,6 +112,9 @@ func loopbackOf(dir string) string {
 func (s *stage) clear(t *testing.T) {
 	for _, c := range s.clients {
 		c.close()
+	}
+	for _, t := range s.terminals {
+		t.close()
 	}
 	for _, f := range s.sockets {
 		f.Close()

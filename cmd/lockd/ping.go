@@ -2,50 +2,15 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"lockd/client"
-	"lockd/client/websocket"
 	"lockd/internal/config"
 	"lockd/internal/server"
 )
-
-// clientFlags are what every command takes that talks to a server.
-type clientFlags struct {
-	server  string
-	timeout time.Duration
-}
-
-// defaultServer is where a server listens that nobody configured.
-const defaultServer = "tcp://127.0.0.1:9999"
-
-func (f *clientFlags) bind(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.server, "server", "", "`URL` of the server: tcp://HOST:PORT, unix:///PATH or ws://HOST:PORT (default $LOCKD_SERVER, else "+defaultServer+")")
-	cmd.Flags().DurationVar(&f.timeout, "timeout", 5*time.Second, "how long to wait for the connection, and for a reply: `DURATION`")
-}
-
-// dial connects to the server. Its error says how to name another.
-func (f *clientFlags) dial(ctx context.Context, url string) (*client.Conn, error) {
-	conn, err := client.Dial(ctx, url, client.Options{
-		Dial: websocket.Dial, ConnectTimeout: f.timeout, ReadTimeout: f.timeout,
-	})
-	switch {
-	case errors.Is(err, client.ErrUnreachable):
-		return nil, unreachable(err, "does it run, and is it the one meant? --server or LOCKD_SERVER name another")
-	case err != nil:
-		return nil, &exitError{err: err, code: exitUsage, hint: "want tcp://HOST:PORT, unix:///PATH or ws://HOST:PORT"}
-	}
-	return conn, nil
-}
-
-func unreachable(err error, hint string) error {
-	return &exitError{err: err, code: exitUnreachable, hint: hint}
-}
 
 func newPingCmd(env environment) *cobra.Command {
 	var f clientFlags

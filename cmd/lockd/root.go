@@ -26,12 +26,18 @@ const (
 
 // An exitError is an error that decides the exit code, and may know a way out.
 type exitError struct {
-	err  error
+	err  error // nil: there is nothing to say
 	code int
 	hint string // "" for none
 }
 
-func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return ""
+	}
+	return e.err.Error()
+}
+
 func (e *exitError) Unwrap() error { return e.err }
 
 // run executes one command line and returns the exit code.
@@ -79,6 +85,7 @@ func newRootCmd(env environment) *cobra.Command {
 		newServeCmd(env),
 		newConfigCmd(env),
 		newPingCmd(env),
+		newRunCmd(env),
 		newVersionCmd(env),
 		newCompletionCmd(env),
 	)

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"lockd/client"
+	"lockd/client/websocket"
+)
+
+// clientFlags are what every command takes that talks to a server.
+type clientFlags struct {
+	server  string
+	timeout time.Duration
+}
+
+// defaultServer is where a server listens that nobody configured.
+const defaultServer = client.DefaultAddress
+
+func (f *clientFlags) bind(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.server, "server", "", "`URL` of the server: tcp://HOST:PORT, unix:///PATH or ws://HOST:PORT (default $LOCKD_SERVER, else "+defaultServer+")")
+	cmd.Flags().DurationVar(&f.timeout, "timeout", 5*time.Second, "how long to wait for the connection, and for a reply: `DURATION`")
+}
+
+// url is where the server is: as told, or the default.
+func (f *clientFlags) url(env environment) string {
+	if f.server != "" {
+		return f.server
+	}
+	if url, _ := env.lookupEnv("LOCKD_SERVER"); url != "" {
+		return url
+	}
+	return defaultServer
+}
+
+// options are those of every connection.
+func (f *clientFlags) options() client.Options {
+	return client.Options{Dial: websocket.Dial, ConnectTimeout: f.timeout, ReadTimeout: f.timeout}
+}
+
+// dial connects to the server. Its error says how to name another.
+func (f *clientFlags) dial(ctx context.Context, url string) (*client.Conn, error) {
+	conn, err := client.Dial(ctx, url, f.options())
+	switch {
+	case errors.Is(err, client.ErrUnreachable):
+		return nil, noServer(err)
+	case err != nil:
+		return nil, badServer(err)
+	}
+	return conn, nil
+}
+
+// badServer is for an address that is none.
+func badServer(err error) error {
+	return &exitError{err: err, code: exitUsage, hint: "want tcp://HOST:PORT, unix:///PATH or ws://HOST:PORT"}
+}
+
+// noServer is for a server that is not there.
+func noServer(err error) error {
+	return unreachable(err, "does it run, and is it the one meant? --server or LOCKD_SERVER name another")
+}
+
+func unreachable(err error, hint string) error {
+	return &exitError{err: err, code: exitUnreachable, hint: hint}
+}
