@@ -96,7 +96,7 @@ func (c *Conn) converse(ctx context.Context, r request) ([]string, error) {
 	if r.listing && !a.framed {
 		line = append(line, a.fence()...)
 	}
-	if err := c.begin(a); err != nil {
+	if err := c.begin(ctx, a); err != nil {
 		return nil, err
 	}
 	c.write(ctx, line)
@@ -107,7 +107,7 @@ func (c *Conn) converse(ctx context.Context, r request) ([]string, error) {
 		return nil, ErrUnsupported
 	}
 	if len(a.lines) == 1 {
-		if kind := refusal(a.lines[0], a.framed); kind != nil {
+		if kind := a.refusal(); kind != nil {
 			return nil, &ReplyError{Reply: a.lines[0], Err: kind}
 		}
 	}
@@ -129,6 +129,13 @@ const (
 	unknown      = "0 unknown command: " // at level 2, the word behind it
 	badArguments = "0 bad arguments: "   // of a command of level 2, the word behind it
 )
+
+// refusal returns the error that the only line of the reply is, if it is one. In
+// a listing, what looks like a word about a command may be a lock of that name.
+func (a *call) refusal() error {
+	line := a.lines[0]
+	return refusal(line, a.framed && (!a.listing || line == tooLong))
+}
 
 // refusal returns the error that is in a line whatever was asked, if there is.
 func refusal(line string, framed bool) error {
@@ -154,7 +161,7 @@ func (c *Conn) takeTurn(ctx context.Context) error {
 	case <-c.ready:
 		err = ctx.Err() // it need not have been waited for
 	case <-c.ended:
-		err = c.Err()
+		err = c.why(ctx)
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
@@ -166,14 +173,28 @@ func (c *Conn) takeTurn(ctx context.Context) error {
 
 func (c *Conn) passTurn() { <-c.turn }
 
+// why returns the reason for a call's end without a reply. Where the caller's
+// context has ended, that is it: it may be what has ended the connection, also
+// just after the call before was answered.
+func (c *Conn) why(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return c.Err()
+}
+
 // begin makes a the call that what the server says is for.
-func (c *Conn) begin(a *call) error {
+func (c *Conn) begin(ctx context.Context, a *call) error {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.err == nil {
+	begun := c.err == nil
+	if begun {
 		c.current = a
 	}
-	return c.err
+	c.mu.Unlock()
+	if begun {
+		return nil
+	}
+	return c.why(ctx)
 }
 
 // write sends p. If it cannot, or ctx ends, or the server does not read for
@@ -220,10 +241,7 @@ func (c *Conn) await(ctx context.Context, a *call) error {
 			return nil
 		default:
 		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		return c.Err()
+		return c.why(ctx)
 	}
 }
 

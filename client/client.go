@@ -138,22 +138,25 @@ func (c *Client) with(ctx context.Context, f func(*Conn) error) error {
 
 // reuse returns a connection that was idle, or nil. It asks for a sign of life
 // first: the server may have been started anew, unnoticed as yet, and what is lost
-// later is an error.
+// later is an error. Where there is none, those that were idle as long are given
+// up as well, or each would have to be waited for in vain.
 func (c *Client) reuse(ctx context.Context) (*Conn, error) {
-	for {
-		conn := c.takeIdle()
-		if conn == nil {
-			return nil, nil
-		}
-		err := conn.ping(ctx, 0)
-		if err == nil {
-			return conn, nil
-		}
-		c.keep(conn)
-		if ctx.Err() != nil || errors.Is(err, ErrTimeout) {
-			return nil, err
-		}
+	conn := c.takeIdle()
+	if conn == nil {
+		return nil, nil
 	}
+	err := conn.ping(ctx, min(c.options.KeepAlive/2, conn.options.ReadTimeout))
+	if err == nil {
+		return conn, nil
+	}
+	c.keep(conn)
+	if ctx.Err() != nil {
+		return nil, err
+	}
+	for conn := c.takeIdle(); conn != nil; conn = c.takeIdle() {
+		c.spawn(func() { c.discard(conn) })
+	}
+	return nil, nil
 }
 
 // takeIdle returns nil where no connection is idle.

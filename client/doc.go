@@ -4,22 +4,26 @@
 // they release it or their connection ends, whichever comes first: a program
 // that crashes, or a machine that loses its network, holds nothing.
 //
-// A [Conn] is one connection and so one holder of locks:
+// A [Client] acquires locks, each over a connection of its own:
 //
-//	conn, err := client.Dial(ctx, "tcp://127.0.0.1:9999", client.Options{})
+//	c, err := client.New("tcp://127.0.0.1:9999", client.ClientOptions{})
 //	if err != nil {
 //		return err
 //	}
-//	defer conn.Close() // and with it all its locks are free
+//	defer c.Close() // and with it all its locks are free
 //
-//	err = conn.Get(ctx, "nightly backup")
-//	if errors.Is(err, client.ErrNotAcquired) {
-//		return nil // somebody else is at it
+//	lock, err := c.Lock(ctx, "nightly backup") // waits for its turn
+//	if err != nil {
+//		return err
 //	}
+//	defer lock.Unlock(ctx)
 //
-// Locks are exclusive ([Conn.Get], one holder) or shared ([Conn.GetShared], any
-// number). The two are separate: an exclusive and a shared lock of one name
-// have nothing to do with each other.
+// Locks are exclusive ([Client.Lock], one holder) or shared ([Client.LockShared],
+// any number, or up to a limit). The two are separate: an exclusive and a shared
+// lock of one name have nothing to do with each other.
+//
+// A [Conn] is a single connection, and so a single holder of any number of locks,
+// for programs that want to say themselves what is sent, and when.
 //
 // # Addresses
 //
@@ -28,31 +32,49 @@
 //	ws://HOST:PORT      WebSocket, port 9998 where none is given
 //
 // WebSocket brings an HTTP client along, so it is in a package of its own, and
-// only who asks for it pays for it:
+// only who asks for it pays for it: set [Options.Dial] to the Dial of
+// lockd/client/websocket.
 //
-//	client.Dial(ctx, "ws://127.0.0.1:9998", client.Options{Dial: websocket.Dial})
+// # Waiting
 //
-// # Calls, contexts and the end of a connection
+// Who waits for a lock gets it in the order of asking. [Client.Lock] and
+// [Client.LockShared] wait as long as their context lets them, [Client.TryLock]
+// and [Client.TryLockShared] not at all. When the context ends during a wait, the
+// wait ends on the server as well, and nothing is held.
 //
-// All methods may be called from any goroutine, and before the connection
-// stands ([Open]). Calls go to the server one at a time, first come, first
-// served.
+// # Loss of a lock
+//
+// A lock is lost with its connection: the server was stopped, or the network is
+// gone. Then [Lock.Done] is closed, within [ClientOptions.KeepAlive] also where
+// nothing tells of it, and the work under the lock must stop. No lock is acquired
+// anew behind your back: what it guarded may have changed in between. A program
+// that runs for long starts over with a new Lock, after a pause; the example of
+// [Lock.Done] shows how.
+//
+// Work that was delayed may still arrive after the loss. Where that does harm,
+// send [Lock.Token] along: it rises with every grant, so a store that remembers
+// the highest can refuse what comes with a lower one.
+//
+// # Calls on a connection
+//
+// All methods of a [Conn] may be called from any goroutine, and before the
+// connection stands ([Open]). They go to the server one at a time, first come,
+// first served.
 //
 // A call whose context ends before it was sent leaves the connection as it is.
-// One whose context ends while it waits for its reply closes the connection:
-// the lock may just have been granted, and only without a connection it is
-// certain that nothing is held. The same holds for a reply that does not come
-// within [Options.ReadTimeout], or makes no sense.
-//
-// A connection is never made anew behind your back, for the locks that it held
-// are gone. [Conn.Done] and [Options.OnDisconnect] tell when that has happened.
+// One whose context ends while it waits for its reply closes the connection,
+// unless it is a [Conn.Wait] or [Conn.WaitShared], which is cancelled: the lock
+// may just have been granted, and only without a connection it is certain that
+// nothing is held. The same holds for a reply that does not come within
+// [Options.ReadTimeout], or makes no sense. [Conn.Done] and [Options.OnDisconnect]
+// tell of the end.
 //
 // # Errors
 //
 // Errors say what was tried, and are made for [errors.Is]: [ErrNotAcquired],
 // [ErrNotHeld], [ErrDisabled], [ErrUnreachable], [ErrDisconnected] and so on.
 // Where the server has refused, [errors.As] finds a [*ReplyError] with its
-// words.
+// words, and in it the [Refusal] that tells why a lock was not acquired.
 //
 // # Names
 //
@@ -66,5 +88,8 @@
 //
 // Servers that know only the first level of the protocol are served as well,
 // also those that end lines with CR LF, do not know newer commands, or drop
-// what is sent before they have answered. See [Options.QuietTime].
+// what is sent before they have answered (see [Options.QuietTime]). They have no
+// queue, so [Client.Lock] tries again and again, at random intervals of up to a
+// second. What they cannot do at all, such as a limit of holders, a token or
+// [Client.Watch], is ErrUnsupported.
 package client

@@ -99,7 +99,7 @@ func (c *Conn) ping(ctx context.Context, limit time.Duration) error {
 		return err
 	}
 	lines, err := c.converse(ctx, request{line: line, limit: limit})
-	if err == nil && lines[0] != "1 pong" && !strings.HasSuffix(lines[0], ": "+name) {
+	if err == nil && lines[0] != "1 pong" && (name == "" || !strings.HasSuffix(lines[0], ": "+name)) {
 		err = c.distrust(lines[0])
 	}
 	return err

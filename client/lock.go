@@ -71,7 +71,9 @@ func (c *Client) acquire(ctx context.Context, w wish) (*Lock, error) {
 	case err != nil:
 		return nil, describe("lock", w.name, err)
 	case ctx.Err() != nil: // it was granted in the last moment
-		l.giveBack(context.Background())
+		giveBackCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelTime)
+		defer cancel()
+		l.giveBack(giveBackCtx)
 		return nil, describe("lock", w.name, fmt.Errorf("%w: %w", ctx.Err(), ErrNotAcquired))
 	}
 	l.conn.whenEnded(l.lose)
@@ -114,11 +116,13 @@ func (l *Lock) Err() error {
 
 // Check makes a round trip to the server. Where it returns nil, the lock was held
 // when it was called. It may be used before a step that must not be done without
-// the lock, after a sleep of the machine say; a fencing token is safer.
+// the lock, after a sleep of the machine say; a fencing token is safer. If ctx
+// ends before the answer, or there is none in half of [ClientOptions.KeepAlive],
+// the connection is closed and the lock is lost.
 func (l *Lock) Check(ctx context.Context) error {
 	err := l.Err()
 	if err == nil {
-		err = l.conn.ping(ctx, 0)
+		err = l.conn.ping(ctx, min(l.client.options.KeepAlive/2, l.conn.options.ReadTimeout))
 	}
 	return describe("check", l.wish.name, err)
 }

@@ -14,6 +14,9 @@ import (
 // the connection is closed, which ends it as well.
 const cancelTime = time.Second
 
+// longestWait is what a server takes for a wait with an end, in milliseconds.
+const longestWait = int64(math.MaxInt64 / time.Millisecond)
+
 // A Grant is a lock that was waited for and acquired.
 type Grant struct {
 	// Token is the fencing token: a positive number, higher than that of every
@@ -63,7 +66,7 @@ func (w wish) line() ([]byte, error) {
 	ms := "-1"
 	if w.wait >= 0 {
 		n := w.wait.Milliseconds()
-		if w.wait%time.Millisecond > 0 {
+		if w.wait%time.Millisecond > 0 && n < longestWait {
 			n++ // or the shortest wait would be a try
 		}
 		ms = strconv.FormatInt(n, 10)
@@ -90,7 +93,7 @@ func (c *Conn) wait(ctx context.Context, w wish) (Grant, error) {
 		return Grant{}, err
 	}
 	a := c.newCall(request{line: line})
-	if err := c.begin(a); err != nil {
+	if err := c.begin(ctx, a); err != nil {
 		return Grant{}, err
 	}
 	c.write(context.WithoutCancel(ctx), line)
@@ -121,10 +124,7 @@ func (c *Conn) awaitGrant(ctx context.Context, a *call, wait time.Duration) erro
 		return nil
 	default:
 	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	return c.Err()
+	return c.why(ctx)
 }
 
 // giveUp cancels a wait, and returns when that is answered or the connection has

@@ -64,7 +64,8 @@ func (c *Conn) watch(ctx context.Context, prefix string, yield func(Event) bool)
 			return ctx.Err()
 		case !ok:
 			return c.Err()
-		case strings.HasPrefix(e.Name, prefix) && !yield(eventOf(e)):
+		case e.Kind != string(Lost) && !strings.HasPrefix(e.Name, prefix): // see sendable
+		case !yield(eventOf(e)):
 			return nil
 		}
 	}
