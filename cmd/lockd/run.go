@@ -75,11 +75,12 @@ const runExample = `  lockd run nightly-backup -- /usr/local/bin/backup
 func newRunCmd(env environment) *cobra.Command {
 	var o runOptions
 	cmd := &cobra.Command{
-		Use:     "run [flags] NAME -- COMMAND [ARGUMENT]...",
-		Short:   "Run a command while holding a lock",
-		Long:    runLong,
-		Example: runExample,
-		Args:    o.parse,
+		Use:               "run [flags] NAME -- COMMAND [ARGUMENT]...",
+		Short:             "Run a command while holding a lock",
+		Long:              runLong,
+		Example:           runExample,
+		Args:              o.parse,
+		ValidArgsFunction: completeRun(env, &o),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return supervise(cmd.Context(), env, o)
 		},
@@ -271,7 +272,7 @@ func (r *runner) notAcquired(err error) error {
 	switch {
 	case refused && reply.Refusal != nil && reply.Refusal.Reason == "draining":
 		return unreachable(fmt.Errorf("lock %q: the server is closing", r.name), "")
-	case errors.Is(err, client.ErrNotAcquired):
+	case errors.Is(err, client.ErrNotAcquired), errors.Is(err, context.DeadlineExceeded): // of --wait
 		text := fmt.Sprintf("lock %q is not free", r.name)
 		if r.wait > 0 {
 			text = fmt.Sprintf("lock %q was not free within %v", r.name, r.wait)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/creack/pty"
 	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
 )
 
 // A terminal is one with somebody before it.
@@ -43,14 +44,25 @@ func cmdTerminal(ts *testscript.TestScript, neg bool, args []string) {
 	if coverage := os.Getenv("GOCOVERDIR"); coverage != "" {
 		t.cmd.Env = append(t.cmd.Env, "GOCOVERDIR="+coverage)
 	}
-	t.file, err = pty.StartWithSize(t.cmd, size)
+	file, err := pty.StartWithSize(t.cmd, size)
 	ts.Check(err)
+	t.file = interruptible(ts, file)
 	go func() {
 		defer close(t.done)
 		io.Copy(t.shown, t.file) // until the last one has left the terminal
-		t.cmd.Wait()
+		t.cmd.Wait()             // it may have closed its end before its own
 	}()
 	stageOf(ts).terminals[args[0]] = t
+}
+
+// interruptible returns f so that closing it ends a read.
+func interruptible(ts *testscript.TestScript, f *os.File) *os.File {
+	fd, err := unix.Dup(int(f.Fd()))
+	ts.Check(err)
+	unix.CloseOnExec(fd)
+	ts.Check(unix.SetNonblock(fd, true))
+	ts.Check(f.Close())
+	return os.NewFile(uintptr(fd), f.Name())
 }
 
 func terminalOf(ts *testscript.TestScript, name string) *terminal {

@@ -37,6 +37,9 @@ type Job struct {
 	process  int  // the command's, and its process group unless guards is set
 	terminal terminal
 	signals  *signals
+	// There is a shell, or the like, to continue this process when it is stopped.
+	// It is found out beforehand, as in the meantime the terminal may change hands.
+	stoppable bool
 
 	done  chan struct{} // closed by reap when the command has ended
 	empty chan struct{} // closed by wait when there is no descendant left
@@ -58,6 +61,7 @@ func Start(o Options) (*Job, error) {
 		return nil, err
 	}
 	j := &Job{options: o, terminal: openTerminal()}
+	j.stoppable = j.terminal.exists() && !groupIsOrphaned()
 	if err := j.start(path); err != nil {
 		j.terminal.close()
 		return nil, &StartError{Name: o.Args[0], Found: true, Err: err}
@@ -224,10 +228,14 @@ func (j *Job) passSignals() {
 func (j *Job) pause(by syscall.Signal) {
 	switch {
 	case j.guards: // which is stopped by the other, as it is in its group
-	case j.terminal.exists() && !groupIsOrphaned():
+	case by != unix.SIGTSTP && by != unix.SIGSTOP && j.terminal.isOurs():
+		// It wanted the terminal, which has been given to us just now.
+		j.terminal.giveTo(j.process)
+		j.signal(unix.SIGCONT)
+	case j.stoppable:
 		j.paused = true
 		j.terminal.takeFrom(j.process)
-		j.signals.stopGroup()
+		unix.Kill(0, unix.SIGTSTP)
 	case by == unix.SIGTSTP: // nobody is there to continue it, so nothing may stop it
 		j.signal(unix.SIGCONT)
 	}
@@ -240,11 +248,8 @@ func (j *Job) resume() {
 	paused := j.paused
 	j.paused = false
 	j.mu.Unlock()
-	if paused {
-		j.signals.restore()
-		if j.options.Resume != nil && !j.options.Resume() {
-			return
-		}
+	if paused && j.options.Resume != nil && !j.options.Resume() {
+		return
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -9,9 +9,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// passedOn are the signals that are meant for the command, beside those that stop
-// and continue it: not those that nobody can catch, that tell of an error in this
-// process, or that are about its own children or terminal.
+// passedOn are the signals that are meant for the command, beside SIGCONT: not
+// those that nobody can catch, that tell of an error in this process, or that are
+// about its own children or terminal. SIGTSTP stops this process, as it does the
+// others of its group.
 func passedOn() []syscall.Signal {
 	return []syscall.Signal{
 		unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2,
@@ -36,7 +37,7 @@ func catchSignals(guard bool) *signals {
 	s := &signals{raw: make(chan os.Signal, 64), caught: make(chan syscall.Signal)}
 	list := passedOn()
 	if !guard {
-		list = append(list, unix.SIGTSTP, unix.SIGCONT)
+		list = append(list, unix.SIGCONT)
 	}
 	for _, sig := range list {
 		if !signal.Ignored(sig) {
@@ -52,12 +53,18 @@ func (s *signals) filter() {
 	last := make(map[syscall.Signal]time.Time)
 	for raw := range s.raw {
 		sig := raw.(syscall.Signal)
-		if sig != unix.SIGWINCH && time.Since(last[sig]) < echoTime {
+		if mayEcho(sig) && time.Since(last[sig]) < echoTime {
 			continue
 		}
 		s.caught <- sig
 		last[sig] = time.Now()
 	}
+}
+
+// mayEcho tells whether a second one is one too many. A size that is told twice
+// does no harm, and each SIGCONT may follow a stop.
+func mayEcho(s syscall.Signal) bool {
+	return s != unix.SIGWINCH && s != unix.SIGCONT
 }
 
 func (s *signals) release() {
@@ -66,12 +73,3 @@ func (s *signals) release() {
 	for range s.caught {
 	}
 }
-
-// stopGroup stops this process group, this process included.
-func (s *signals) stopGroup() {
-	signal.Reset(unix.SIGTSTP)
-	unix.Kill(0, unix.SIGTSTP)
-}
-
-// restore catches again what stopGroup does not.
-func (s *signals) restore() { signal.Notify(s.raw, unix.SIGTSTP) }
