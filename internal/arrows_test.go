@@ -25,6 +25,7 @@ func mayImport() map[string][]string {
 		"lockd/internal/server":   {"lockd/internal/locks", "lockd/internal/protocol"},
 		"lockd/internal/metrics":  {"lockd/internal/locks", "lockd/internal/server"},
 		"lockd/internal/admin":    {"lockd/internal/human"},
+		"lockd/internal/bench":    {},
 		"lockd/internal/config":   {},
 		"lockd/internal/human":    {},
 		"lockd/internal/job":      {},
@@ -35,7 +36,7 @@ func mayImport() map[string][]string {
 		"lockd/client":            {"lockd/internal/protocol"},
 		"lockd/client/websocket":  {"lockd/client"},
 		"lockd/cmd/lockd": {
-			"lockd/client", "lockd/client/websocket", "lockd/configs", "lockd/internal/admin", "lockd/internal/config", "lockd/internal/human", "lockd/internal/job", "lockd/internal/locks",
+			"lockd/client", "lockd/client/websocket", "lockd/configs", "lockd/internal/admin", "lockd/internal/bench", "lockd/internal/config", "lockd/internal/human", "lockd/internal/job", "lockd/internal/locks",
 			"lockd/internal/metrics", "lockd/internal/protocol", "lockd/internal/server", "lockd/internal/state", "lockd/internal/systemd",
 		},
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -41,8 +42,19 @@ func (f *clientFlags) options() client.Options {
 	return client.Options{Dial: websocket.Dial, ConnectTimeout: f.timeout, ReadTimeout: f.timeout}
 }
 
+// check refuses a time limit that nothing can keep.
+func (f *clientFlags) check() error {
+	if f.timeout > 0 {
+		return nil
+	}
+	return &exitError{err: fmt.Errorf("--timeout is %v; want more than 0", f.timeout), code: exitUsage}
+}
+
 // dial connects to the server. Its error says how to name another.
 func (f *clientFlags) dial(ctx context.Context, url string) (*client.Conn, error) {
+	if err := f.check(); err != nil {
+		return nil, err
+	}
 	conn, err := client.Dial(ctx, url, f.options())
 	switch {
 	case errors.Is(err, client.ErrUnreachable):

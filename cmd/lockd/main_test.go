@@ -64,6 +64,8 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"manager":  cmdManager,
 		"notified": cmdNotified,
 		"reload":   cmdReload,
+
+		"old-server": cmdOldServer,
 	}
 }
 
@@ -93,6 +95,9 @@ func setUpStage(t *testing.T, e *testscript.Env) error {
 	e.Setenv("HOST", loopbackOf(e.WorkDir))
 	e.Vars = append(e.Vars, promptRaceDetector)
 	e.Setenv("ESC", "\x1b")
+	e.Setenv("CSI", "\u009b") // which some terminals take for ESC [
+	e.Setenv("RLO", "\u202e") // turns the direction of writing
+	e.Setenv("BYTE", "a\xff") // is no UTF-8
 	e.Setenv("SHIPPED", must(filepath.Abs("../../configs/lockd.yaml")))
 	e.Defer(func() { s.clear(t) })
 	return nil

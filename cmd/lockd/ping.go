@@ -2,26 +2,42 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"lockd/client"
 	"lockd/internal/config"
 	"lockd/internal/server"
 )
 
+const pingLong = `Ask the server for a sign of life, and print how long it took, without the connecting. Without
+--server and LOCKD_SERVER the server is the one that the configuration here would start. It
+takes no longer than --timeout in all.
+
+Exit codes:
+
+    0   the server has answered
+    1   failed
+    2   wrong usage, or a wrong configuration
+    69  there is no answer`
+
+const pingExample = `  lockd ping
+  lockd ping --server tcp://locks.example.com:9999 --timeout 1s`
+
 func newPingCmd(env environment) *cobra.Command {
-	var f clientFlags
+	var f oneReply
 	var path string
 	cmd := &cobra.Command{
-		Use:   "ping",
-		Short: "Ask the server for a sign of life",
-		Long: "Ask the server for a sign of life, and print how long it took. Without --server and\n" +
-			"LOCKD_SERVER the server is the one that the configuration here would start. The exit\n" +
-			"code is 69 where there is no answer.",
-		Args: noArgs,
+		Use:               "ping",
+		Short:             "Ask the server for a sign of life",
+		Long:              pingLong,
+		Args:              noArgs,
+		Example:           pingExample,
+		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			url, err := f.pingAddress(path, env)
 			if err != nil {
@@ -84,17 +100,35 @@ func nearest(hostPort string) string {
 	return netip.AddrPortFrom(netip.IPv6Loopback(), a.Port()).String()
 }
 
-// ping makes one round trip.
-func ping(ctx context.Context, env environment, f clientFlags, url string) error {
-	conn, err := f.dial(ctx, url)
+// pingJSON is the answer for programs.
+type pingJSON struct {
+	Server  string  `json:"server"`
+	Seconds float64 `json:"seconds"`
+}
+
+// ping makes one round trip. With the connecting it takes no longer than the
+// flags allow: who looks after a server's health counts on that.
+func ping(ctx context.Context, env environment, o oneReply, url string) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, o.timeout, client.ErrTimeout)
+	defer cancel()
+	conn, err := o.dial(ctx, url)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
 	start := time.Now()
-	if _, err := conn.Name(ctx); err != nil {
+	_, err = conn.Name(ctx)
+	took := time.Since(start)
+	switch {
+	case errors.Is(err, client.ErrUnsupported): // which is an answer, too
+	case ctx.Err() != nil:
+		return explain(fmt.Errorf("ping %s: %w within %v", url, context.Cause(ctx), o.timeout))
+	case err != nil:
 		return unreachable(fmt.Errorf("ping: %w", err), "is it a lockd that listens there?")
 	}
-	_, err = fmt.Fprintf(env.stdout, "%s answers in %v\n", printable(url), time.Since(start).Round(time.Microsecond))
+	if o.json {
+		return printJSON(env, pingJSON{url, took.Seconds()})
+	}
+	_, err = fmt.Fprintf(env.stdout, "%s answers in %v\n", printable(url), took.Round(time.Microsecond))
 	return err
 }

@@ -13,6 +13,7 @@ import (
 
 // environment is what a command may use of the process it runs in.
 type environment struct {
+	stdin          io.Reader
 	stdout, stderr io.Writer
 	lookupEnv      func(string) (string, bool)
 }
@@ -86,8 +87,18 @@ func newRootCmd(env environment) *cobra.Command {
 		newConfigCmd(env),
 		newPingCmd(env),
 		newRunCmd(env),
+		newBenchCmd(env),
+		newBenchEchoCmd(env),
+		newLsCmd(env),
+		newInspectCmd(env),
+		newWhoCmd(env),
+		newStatsCmd(env),
+		newWatchCmd(env),
+		newBreakCmd(env),
+		newKickCmd(env),
 		newVersionCmd(env),
 		newCompletionCmd(env),
+		newManCmd(env),
 	)
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetHelpCommand(newHelpCmd())

@@ -1,0 +1,112 @@
+package bench
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+// startRedis starts one on a port of its own, and returns its address.
+func startRedis(t *testing.T) (hostPort string, pid int) {
+	t.Helper()
+	path, err := exec.LookPath("redis-server")
+	if err != nil {
+		t.Skip("redis-server is not installed; test/packages.txt has it")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	hostPort = l.Addr().String()
+	_, port, _ := net.SplitHostPort(hostPort)
+	l.Close()
+	cmd := exec.Command(path, "--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no", "--dir", t.TempDir())
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	said := ""
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		said += lines.Text() + "\n"
+		if strings.Contains(strings.ToLower(lines.Text()), "ready to accept connections") {
+			go io.Copy(io.Discard, out) // until it is killed
+			return hostPort, cmd.Process.Pid
+		}
+	}
+	t.Fatalf("redis-server ended:\n%s", said)
+	return "", 0
+}
+
+// askRedis sends an inline command and returns the first line of the answer.
+func askRedis(t *testing.T, hostPort, command string) string {
+	t.Helper()
+	c, err := net.Dial("tcp", hostPort)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(10 * time.Second))
+	fmt.Fprintf(c, "%s\r\n", command)
+	line, err := bufio.NewReader(c).ReadString('\n')
+	if err != nil {
+		t.Fatalf("%s: %v", command, err)
+	}
+	return strings.TrimSpace(line)
+}
+
+func TestRedisAnswersEachOperationRightlyAndKeepsNothing(t *testing.T) {
+	hostPort, pid := startRedis(t)
+	for _, operation := range Operations() {
+		name := operation[0]
+		if name == "wait" {
+			continue // see below
+		}
+		for _, depth := range []int{1, 3, 16} {
+			o := shortOptions(t, name)
+			o.Depth = depth
+			r := measureOne(t, o, "redis://"+hostPort)
+			if n, first := r.Errors(); n > 0 || r.Failed() {
+				t.Errorf("%s at depth %d: %d errors (%s), %d right answers", name, depth, n, first, r.Rounds[0].Succeeded)
+			}
+			if size := askRedis(t, hostPort, "DBSIZE"); size != ":0" {
+				t.Errorf("%s at depth %d leaves keys: %s", name, depth, size)
+			}
+			if r.Target.PID != pid {
+				t.Errorf("its process is taken to be %d, but is %d", r.Target.PID, pid)
+			}
+		}
+	}
+}
+
+func TestRedisIsSentTheCommandsThatAreLikeOurs(t *testing.T) {
+	hostPort, _ := startRedis(t)
+	measureOne(t, shortOptions(t, "get-release,inspect,shared-hot,ping"), "redis://"+hostPort)
+	c, err := net.Dial("tcp", hostPort)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(10 * time.Second))
+	io.WriteString(c, "INFO commandstats\r\nQUIT\r\n")
+	stats, err := io.ReadAll(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range []string{"set", "del", "exists", "incr", "decr", "ping"} {
+		if !strings.Contains(string(stats), "cmdstat_"+command+":") {
+			t.Errorf("%s was not sent:\n%s", command, stats)
+		}
+	}
+}
