@@ -16,7 +16,8 @@ const (
 
 // ClientOptions say how a [Client] behaves. The zero value is good for most.
 type ClientOptions struct {
-	// Options are those of each connection.
+	// Options are those of each connection. The hooks are called for every one, also
+	// at the same time for several, and must not close the client either.
 	Options
 
 	// Name is what the server shows as the holder of the locks, in place of an

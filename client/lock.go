@@ -27,10 +27,11 @@ type Lock struct {
 }
 
 // Lock acquires the exclusive lock name, and waits for it as long as ctx lets it,
-// first come, first served. If it is not granted, the error is ErrNotAcquired:
-// ctx ended, which [errors.Is] tells as well, or a [*ReplyError] tells why. When
-// ctx ends, the wait ends on the server too; a lock that is granted in that very
-// moment is given back.
+// first come, first served. If it is not granted, the error is ErrNotAcquired, and
+// a [*ReplyError] tells why. If ctx ends, the error is that of ctx, and if another
+// is known to be before, ErrNotAcquired as well; the wait ends on the server too,
+// and a lock that is granted in that very moment is given back. Who holds the lock
+// already and asks again waits for itself: see [Client].
 //
 // A server that speaks only level 1 of the protocol has no queue. There the lock
 // is tried again and again, at growing random intervals of up to a second, and

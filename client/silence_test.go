@@ -261,8 +261,13 @@ func TestACommandThatANewServerRefusesIsAnErrorAndTheConnectionGoesOn(t *testing
 		_, kicked := c.Kick(ctx, "unix:1")
 		_, info := c.Info(ctx)
 		for _, tt := range []struct{ got, want error }{
-			{wait, client.ErrUnsupported}, {shared, client.ErrUnsupported}, {list, client.ErrUnsupported}, {info, client.ErrDisabled},
-			{broken, client.ErrDenied}, {spared, client.ErrNotHeld}, {kicked, client.ErrNoConnection},
+			{wait, client.ErrUnsupported},
+			{shared, client.ErrUnsupported},
+			{list, client.ErrUnsupported},
+			{info, client.ErrDisabled},
+			{broken, client.ErrDenied},
+			{spared, client.ErrNotHeld},
+			{kicked, client.ErrNoConnection},
 		} {
 			var reply *client.ReplyError
 			if !errors.Is(tt.got, tt.want) || !errors.As(tt.got, &reply) {
