@@ -54,6 +54,8 @@ func keptTo() map[string][]string {
 		"github.com/coreos/go-systemd/": {"lockd/internal/systemd"},
 		"github.com/coder/websocket":    {"lockd/internal/server", "lockd/client/websocket"},
 		"github.com/lmittmann/tint":     {"lockd/cmd/lockd"},
+		"github.com/HdrHistogram/":      {"lockd/internal/bench"},
+		"github.com/jedib0t/go-pretty/": {"lockd/cmd/lockd"},
 		"github.com/KimMachineGun/":     {"lockd/cmd/lockd"},
 		"go.yaml.in/":                   {"lockd/internal/config"},
 	}

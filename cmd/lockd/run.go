@@ -65,7 +65,16 @@ background goes on without the lock.
 
 When the lock is lost, because the server is gone or does not answer, the command and all
 that it has started get SIGTERM, and what is left after 5 seconds SIGKILL. When run itself is
-killed they get SIGKILL at once.`
+killed they get SIGKILL at once.
+
+Exit codes:
+
+    the command's; 128 and the number of the signal that has ended it
+    69   no server within --timeout, or it was lost while waiting
+    74   the lock was lost, and so the command was ended
+    75   the lock was not acquired; -E sets another
+    126  the command cannot be run
+    127  there is no such command`
 
 const runExample = `  lockd run nightly-backup -- /usr/local/bin/backup
   lockd run -w 0 -E 0 report -- make report        # skip it if it runs already
