@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"lockd/internal/protocol"
 )
 
 const (
@@ -64,10 +66,14 @@ type Client struct {
 }
 
 // New returns a client of the server at address (see the package's introduction).
-// It does not connect yet. The error tells what is wrong with the address.
+// It does not connect yet. The error tells what is wrong with the address, or is
+// ErrName.
 func New(address string, o ClientOptions) (*Client, error) {
 	if _, err := parseAddress(address); err != nil {
 		return nil, err
+	}
+	if _, err := commandLine(protocol.Iam, o.Name); err != nil {
+		return nil, describe("client name", o.Name, err)
 	}
 	return &Client{address: address, options: o.withDefaults(), conns: make(map[*Conn]struct{})}, nil
 }

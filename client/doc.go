@@ -49,7 +49,7 @@
 // nothing tells of it, and the work under the lock must stop. No lock is acquired
 // anew behind your back: what it guarded may have changed in between. A program
 // that runs for long starts over with a new Lock, after a pause; the example of
-// [Lock.Done] shows how.
+// [Lock.Context] shows how.
 //
 // Work that was delayed may still arrive after the loss. Where that does harm,
 // send [Lock.Token] along: it rises with every grant, so a store that remembers

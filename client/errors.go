@@ -9,8 +9,9 @@ import (
 // The errors that calls return, wrapped in what was tried. Test for them with
 // [errors.Is].
 var (
-	// ErrNotAcquired: another connection holds the lock, or the server has
-	// reached one of its limits. It is wrapped in a [*ReplyError].
+	// ErrNotAcquired: another connection holds the lock or waits for it, or the
+	// server has reached one of its limits. Where the server has said so, it is
+	// wrapped in a [*ReplyError].
 	ErrNotAcquired = errors.New("lock not acquired")
 	// ErrNotHeld: the lock that is to be released or broken is not held: not by
 	// this connection, or not by anybody. Where the server has said so, it is

@@ -131,7 +131,7 @@ func ExampleClient_LockShared() {
 
 // A program that runs for months and leads while it has the lock. When it loses
 // it, or the server, it stops leading, and after a pause stands for it again.
-func ExampleLock_Done() {
+func ExampleLock_Context() {
 	c, stop := connect()
 	defer stop()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -147,16 +147,9 @@ func ExampleLock_Done() {
 			return err
 		}
 		defer lock.Unlock(context.WithoutCancel(ctx))
-		working, resign := context.WithCancel(ctx)
+		leading, resign := lock.Context(ctx) // ends when the lock is lost
 		defer resign()
-		go func() {
-			select {
-			case <-lock.Done():
-				resign()
-			case <-working.Done():
-			}
-		}()
-		work(working)
+		work(leading)
 		return lock.Err() // nil while it is held
 	}
 	for ctx.Err() == nil {

@@ -20,7 +20,8 @@ type Lock struct {
 	conn   *Conn
 	wish   wish
 	grant  Grant
-	done   chan struct{} // closed with the setting of err
+	held   context.Context // ends with the setting of err
+	lapse  context.CancelFunc
 
 	mu  sync.Mutex
 	err error // why it is not held any more
@@ -65,7 +66,8 @@ func (c *Client) acquire(ctx context.Context, w wish) (*Lock, error) {
 		if err != nil {
 			return err
 		}
-		l = &Lock{client: c, conn: conn, wish: w, grant: grant, done: make(chan struct{})}
+		l = &Lock{client: c, conn: conn, wish: w, grant: grant}
+		l.held, l.lapse = context.WithCancel(context.Background())
 		return nil
 	})
 	switch {
@@ -105,7 +107,20 @@ func (l *Lock) Holders() int { return l.grant.Holders }
 
 // Done returns a channel that is closed when the lock is held no more: it is lost,
 // or Unlock or Close was called. Work under the lock must stop then.
-func (l *Lock) Done() <-chan struct{} { return l.done }
+func (l *Lock) Done() <-chan struct{} { return l.held.Done() }
+
+// Context returns a context for the work under the lock: it ends with ctx, when
+// the lock is held no more, or when cancel is called, which must be done in the
+// end. Its [context.Cause] is then that of ctx, what Err returns, or
+// context.Canceled.
+func (l *Lock) Context(ctx context.Context) (work context.Context, cancel context.CancelFunc) {
+	work, end := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(l.held, func() { end(l.Err()) })
+	return work, func() {
+		stop()
+		end(nil)
+	}
+}
 
 // Err returns nil while the lock is held. Then it returns why it is not:
 // ErrDisconnected after a loss, ErrNotHeld after Unlock, ErrClosed after Close.
@@ -160,7 +175,7 @@ func (l *Lock) end(err error) error {
 	defer l.mu.Unlock()
 	if l.err == nil {
 		l.err = err
-		close(l.done)
+		l.lapse()
 		return nil
 	}
 	return l.err
@@ -181,7 +196,7 @@ func (l *Lock) keepAlive() {
 	defer timer.Stop()
 	for {
 		select {
-		case <-l.done:
+		case <-l.held.Done():
 			return
 		case <-timer.C:
 		}

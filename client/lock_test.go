@@ -295,3 +295,38 @@ func TestALockThatCannotBeGivenBackTakesASecondNoMore(t *testing.T) {
 		}
 	})
 }
+
+func TestWorkUnderALockEndsWithIt(t *testing.T) {
+	type key struct{}
+	c := newClient(t, listen(t, embedded.Options{})[0], client.ClientOptions{})
+	parent, endParent := context.WithCancel(context.WithValue(t.Context(), key{}, "value"))
+	first, second := mustLock(t, c, "first"), mustLock(t, c, "second")
+	unlocked, cancel1 := first.Context(parent)
+	defer cancel1()
+	cancelled, cancel2 := second.Context(parent)
+	ended, cancel3 := second.Context(parent)
+	defer cancel3()
+	lost, cancel4 := second.Context(t.Context())
+	defer cancel4()
+	if unlocked.Err() != nil || unlocked.Value(key{}) != "value" {
+		t.Errorf("while the lock is held: %v, %v", unlocked.Err(), unlocked.Value(key{}))
+	}
+	checkCause := func(ctx context.Context, want error) {
+		t.Helper()
+		<-ctx.Done()
+		if err := context.Cause(ctx); !errors.Is(err, want) {
+			t.Errorf("ended because of %v, want %v", err, want)
+		}
+	}
+	mustUnlock(t, first)
+	checkCause(unlocked, client.ErrNotHeld)
+	cancel2()
+	checkCause(cancelled, context.Canceled)
+	endParent()
+	checkCause(ended, context.Canceled)
+	c.Close()
+	checkCause(lost, client.ErrClosed)
+	late, cancel5 := second.Context(t.Context())
+	defer cancel5()
+	checkCause(late, client.ErrClosed)
+}

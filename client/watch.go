@@ -134,7 +134,8 @@ func eventOf(e protocol.Event) Event {
 // cannot be reached or watched, or the connection is lost; an end of ctx is none.
 //
 // Nobody is slower for a watcher: one that does not keep up is told by a [Lost]
-// that events are missing.
+// that events are missing. A server that hangs looks like one where nothing
+// happens.
 func (c *Client) Watch(ctx context.Context, prefix string) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		err := c.watch(ctx, prefix, func(e Event) bool { return yield(e, nil) })
