@@ -25,6 +25,7 @@ import (
 //	```sh server  runs until the end of the document; its output must become the
 //	              next ```text
 //	```text log   the server has said this, among other things
+//	```crontab    its commands are run, with "true" in place of what stands behind --
 //
 // The blocks of a document are run by one shell, as a reader would. In a text,
 // "..." stands for anything in a line, and alone in a line for any lines.
@@ -78,6 +79,10 @@ func (s *session) step(b block, expected string) bool {
 	case b.language == "sh" && b.options == "server":
 		s.server = startServer(s.t, s.dir, s.env, b.text)
 		s.server.want(s.t, at, expected)
+	case b.language == "crontab":
+		if got := s.shell.run(at, cronCommands(s.t, at, b.text)); got != "" {
+			s.t.Errorf("%s: the output is\n%s", at, got)
+		}
 	case b.language == "sh" && b.options == "" && runnable(b, expected):
 		if got := s.shell.run(at, b.text); expected != "" && !pattern(expected, true).MatchString(got) {
 			s.t.Errorf("%s: the output is\n%swant\n%s", at, got, expected)
@@ -86,6 +91,24 @@ func (s *session) step(b block, expected string) bool {
 		return false
 	}
 	return true
+}
+
+// cronCommands are the commands of a crontab as a shell script that fails loudly.
+func cronCommands(t *testing.T, at, crontab string) string {
+	t.Helper()
+	var script strings.Builder
+	for line := range strings.Lines(crontab) {
+		fields := strings.Fields(line)
+		if len(fields) < 6 { // an assignment
+			continue
+		}
+		command, _, found := strings.Cut(strings.Join(fields[5:], " "), " -- ")
+		if !found {
+			t.Errorf("%s: no -- in %q", at, line)
+		}
+		fmt.Fprintf(&script, "%s -- true || echo 'exit code '$?\n", command)
+	}
+	return script.String()
 }
 
 // runnable leaves out what would change the machine or is a test of its own.

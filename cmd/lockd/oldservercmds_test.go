@@ -46,7 +46,7 @@ func serveOld(conn net.Conn) {
 }
 
 func answerOld(command, name string, from net.Addr) string {
-	number := map[string]int{"i backup": 1, "i b": 1, "si r": 2}[command+" "+name]
+	number := map[string]int{"g backup": 1, "i backup": 1, "i b": 1, "si r": 2}[command+" "+name]
 	switch command {
 	case "me":
 		return fmt.Sprintf("1 %s %s\n", from, from)
@@ -54,6 +54,10 @@ func answerOld(command, name string, from net.Addr) string {
 		return fmt.Sprintf("%d Lock Is Or Is Not Locked: %s\n", number, name)
 	case "si":
 		return fmt.Sprintf("%d Shared Lock Is Or Is Not Locked: %s\n", number, name)
+	case "g":
+		return fmt.Sprintf("%d Lock Get Done Or Not: %s\n", 1-number, name)
+	case "r":
+		return "1 Lock Release Success: " + name + "\n"
 	case "d":
 		return "b: 192.0.2.1:5000\nbackup: worker\n"
 	case "sd":
