@@ -130,6 +130,9 @@ func (o *runOptions) parse(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return usageError(cmd, err)
 	}
+	if err := checkName(args[0]); err != nil {
+		return err
+	}
 	o.shared = o.shared || o.limit > 0
 	o.name, o.command = args[0], args[1:]
 	return nil
