@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -32,6 +34,8 @@ const (
 	// unlockTime is how long the server may take to free the lock in the end. The
 	// end of the connection frees it as well.
 	unlockTime = 2 * time.Second
+	// leastKeepalive is what a busy server can be expected to keep.
+	leastKeepalive = 100 * time.Millisecond
 	// retryPause lies between two attempts to connect.
 	retryPause = 200 * time.Millisecond
 )
@@ -65,7 +69,8 @@ background goes on without the lock.
 
 When the lock is lost, because the server is gone or does not answer, the command and all
 that it has started get SIGTERM, and what is left after 5 seconds SIGKILL. When run itself is
-killed they get SIGKILL at once.
+killed they get SIGKILL at once. It consists of two processes, each of which does that for the
+other; one SIGKILL for both leaves nobody to end what the command has started.
 
 Exit codes:
 
@@ -124,8 +129,8 @@ func (o *runOptions) parse(cmd *cobra.Command, args []string) error {
 		err = fmt.Errorf("--max is %d; want 1 or more", o.limit)
 	case o.code < 0 || o.code > 255:
 		err = fmt.Errorf("--conflict-exit-code is %d; want 0 to 255", o.code)
-	case o.keepalive < 0:
-		err = fmt.Errorf("--keepalive is %v; want 0 or more", o.keepalive)
+	case o.keepalive != 0 && o.keepalive < leastKeepalive:
+		err = fmt.Errorf("--keepalive is %v; want %v or more, or 0", o.keepalive, leastKeepalive)
 	}
 	if err != nil {
 		return usageError(cmd, err)
@@ -171,16 +176,40 @@ func supervise(ctx context.Context, env environment, o runOptions) error {
 		return &exitError{code: code} // the other has said why
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	go func() {
 		<-gone
 		cancel(errGuardKilled)
 	}()
-	return runHolding(ctx, env, o)
+	defer cancel(nil)
+	err := runHolding(ctx, env, o, endOnSignal(cancel))
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	return err
 }
 
-// runHolding runs the command under the lock. Its error has the exit code.
-func runHolding(ctx context.Context, env environment, o runOptions) error {
+// endOnSignal ends the waiting on signals that would leave the process running, or
+// make the runtime print its stacks, until the returned function is called. Those
+// that simply end it do so. It also has errors where nobody reads what is written
+// to stderr be errors, and not the end.
+func endOnSignal(cancel context.CancelCauseFunc) (stop func()) {
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
+	go func() {
+		for s := range signals {
+			cancel(&exitError{code: 128 + int(s.(syscall.Signal))})
+		}
+	}()
+	return func() {
+		signal.Stop(signals)
+		close(signals)
+	}
+}
+
+// runHolding runs the command under the lock. Its error has the exit code. It
+// calls waited before the command gets the signals.
+func runHolding(ctx context.Context, env environment, o runOptions, waited func()) error {
 	c, err := client.New(o.url(env), client.ClientOptions{
 		Options:   o.options(),
 		Name:      o.holderName(),
@@ -198,6 +227,7 @@ func runHolding(ctx context.Context, env environment, o runOptions) error {
 	if err != nil {
 		return err
 	}
+	waited()
 	return r.hold(ctx, lock)
 }
 
@@ -341,12 +371,10 @@ func (r *runner) hold(ctx context.Context, lock *client.Lock) error {
 		r.release(lock)
 		return startError(err)
 	}
-	r.sayIf("started %s", r.command[0])
 	select {
 	case <-j.Done():
 		return r.ended(lock, j.Status())
 	case <-lock.Done():
-		r.sayIf("the lock is lost, ending %s", r.command[0])
 		j.Stop()
 	case <-ctx.Done():
 		j.Kill() // and only then the lock goes with the connection

@@ -3,6 +3,7 @@ package job
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"syscall"
 
@@ -61,6 +62,8 @@ func Guarded() (gone <-chan struct{}, ok bool) {
 		return nil, false
 	}
 	os.Unsetenv(guardVariable)
+	// Started by way of /proc/self/exe, it would stand as "exe" in lists.
+	_ = os.WriteFile("/proc/self/comm", []byte(filepath.Base(os.Args[0])), 0)
 	syscall.CloseOnExec(fd)
 	ended := make(chan struct{})
 	go func() {

@@ -53,8 +53,8 @@ type Job struct {
 // Start runs a command. The error is a [*StartError].
 //
 // The command gets the standard streams and every other descriptor that this
-// process was given, and what signals were ignored are still. It is killed when
-// this process is.
+// process was given, and where SIGHUP or SIGINT is ignored, it ignores it as well; of
+// other signals the Go runtime forgets it. It is killed when this process is.
 func Start(o Options) (*Job, error) {
 	path, err := lookPath(o.Args[0])
 	if err != nil {
@@ -204,8 +204,8 @@ func (j *Job) signal(s syscall.Signal) {
 	case j.ended:
 	case j.guards:
 		syscall.Kill(j.process, s)
-	default:
-		syscall.Kill(-j.process, s)
+	case syscall.Kill(-j.process, s) != nil: // it has left the group
+		syscall.Kill(j.process, s)
 	}
 }
 

@@ -29,7 +29,9 @@ func (e *StartError) Unwrap() error { return e.Err }
 // PATH, where one that may not be run is told only if there is no other.
 func lookPath(name string) (string, error) {
 	candidates := []string{name}
-	if !strings.Contains(name, "/") {
+	if name == "" {
+		candidates = nil
+	} else if !strings.Contains(name, "/") {
 		candidates = nil
 		for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
 			if dir == "" {

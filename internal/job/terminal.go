@@ -28,14 +28,15 @@ func (t terminal) close() {
 // isOurs tells whether this process group is the one in the foreground.
 func (t terminal) isOurs() bool { return t.holder() == unix.Getpgrp() }
 
-// holder returns the process group in the foreground, 0 without a terminal.
+// holder returns the process group in the foreground, -1 without a terminal. A
+// group from outside this process's namespace is 0, be it this one.
 func (t terminal) holder() int {
 	if !t.exists() {
-		return 0
+		return -1
 	}
 	group, err := unix.IoctlGetInt(t.fd, unix.TIOCGPGRP)
 	if err != nil {
-		return 0 // hung up
+		return -1 // hung up
 	}
 	return group
 }
