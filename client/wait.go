@@ -14,9 +14,6 @@ import (
 // the connection is closed, which ends it as well.
 const cancelTime = time.Second
 
-// longestWait is what a server takes for a wait with an end, in milliseconds.
-const longestWait = int64(math.MaxInt64 / time.Millisecond)
-
 // A Grant is a lock that was waited for and acquired.
 type Grant struct {
 	// Token is the fencing token: a positive number, higher than that of every
@@ -66,7 +63,7 @@ func (w wish) line() ([]byte, error) {
 	ms := "-1"
 	if w.wait >= 0 {
 		n := w.wait.Milliseconds()
-		if w.wait%time.Millisecond > 0 && n < longestWait {
+		if w.wait%time.Millisecond > 0 && n < protocol.MaxWaitMS {
 			n++ // or the shortest wait would be a try
 		}
 		ms = strconv.FormatInt(n, 10)

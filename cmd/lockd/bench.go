@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/signal"
 	"runtime"
 	"strings"
 	"syscall"
@@ -159,12 +158,13 @@ func (o *benchOptions) checkNumbers() error {
 		return fmt.Errorf("--duration is %v; want more than 0", o.duration)
 	case o.warmup < 0:
 		return fmt.Errorf("--warmup is %v; want 0 or more", o.warmup)
-	case o.timeout <= 0:
-		return fmt.Errorf("--timeout is %v; want more than 0", o.timeout)
 	case o.rounds < 1:
 		return fmt.Errorf("--rounds is %d; want 1 or more", o.rounds)
 	case o.pid != 0 && !bench.ProcessKnown(o.pid):
 		return fmt.Errorf("--pid is %d; there is no such process here", o.pid)
+	}
+	if err := o.check(); err != nil {
+		return err
 	}
 	most, limit, err := bench.MaxConnections()
 	if err == nil && o.connections > most {
@@ -206,9 +206,8 @@ func (o *benchOptions) settings() bench.Options {
 
 // runBench measures, and prints what came out.
 func runBench(ctx context.Context, env environment, o benchOptions) error {
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	ctx, stop := untilInterrupted(ctx)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second one ends us at once
 	closeEcho, err := startEchoes(o.targets)
 	if err != nil {
 		return err

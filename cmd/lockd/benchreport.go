@@ -7,9 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/jedib0t/go-pretty/v6/table"
-	"github.com/jedib0t/go-pretty/v6/text"
-
 	"lockd/internal/bench"
 )
 
@@ -54,7 +51,7 @@ func (o *benchOptions) print(env environment, results []bench.Result, interrupte
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %d connections, pipeline %d, %d × %v\n", o.mix, o.connections, o.depth, o.rounds, o.duration)
-	b.WriteString(o.table(env, results))
+	b.WriteString(o.table(results).render(screenOf(env.stdout, env)))
 	for _, r := range results {
 		if n, first := r.Errors(); n > 0 {
 			fmt.Fprintf(&b, "%s: errors: %d, the first: %s\n", printable(r.Target.Name), n, printable(first))
@@ -97,34 +94,31 @@ func (o *benchOptions) printJSON(w io.Writer, results []bench.Result, interrupte
 
 // table shows a line for each server, and a column for each that it is compared
 // with.
-func (o *benchOptions) table(env environment, results []bench.Result) string {
-	t := table.NewWriter()
-	t.SetStyle(benchStyle(env))
-	head := table.Row{"server", "ops/s", "p50 µs", "p99 µs", "p99.9 µs", "CPU µs/op", "errors"}
+func (o *benchOptions) table(results []bench.Result) *listing {
+	l := &listing{
+		columns: []string{"server", "ops/s", "p50 µs", "p99 µs", "p99.9 µs", "CPU µs/op", "errors"},
+		elastic: []int{0},
+	}
 	for _, to := range results[1:] {
-		head = append(head, "÷ "+printable(to.Target.Name))
+		l.columns = append(l.columns, "÷ "+printable(to.Target.Name))
 	}
-	t.AppendHeader(head)
+	for i := range l.columns[1:] {
+		l.numbers = append(l.numbers, i+1)
+	}
 	for _, r := range results {
-		t.AppendRow(benchRow(r, results[1:]))
+		l.add(benchRow(r, results[1:])...)
 	}
-	columns := []table.ColumnConfig{}
-	for i := 2; i <= len(head); i++ {
-		columns = append(columns, table.ColumnConfig{Number: i, Align: text.AlignRight, AlignHeader: text.AlignRight})
-	}
-	t.SetColumnConfigs(columns)
-	t.SuppressTrailingSpaces()
-	return t.Render() + "\n"
+	return l
 }
 
-func benchRow(r bench.Result, comparisons []bench.Result) table.Row {
+func benchRow(r bench.Result, comparisons []bench.Result) []string {
 	m := r.Median()
 	errors, _ := r.Errors()
-	row := table.Row{
-		printable(r.Target.Name), whole(m.OpsPerSecond), whole(m.P50), whole(m.P99), whole(m.P999), unknown, errors,
+	row := []string{
+		printable(r.Target.Name), whole(m.OpsPerSecond), whole(m.P50), whole(m.P99), whole(m.P999), unknown, strconv.FormatInt(errors, 10),
 	}
 	if len(r.Rounds) == 0 { // broken off before its turn
-		row = table.Row{printable(r.Target.Name), unknown, unknown, unknown, unknown, unknown, unknown}
+		row = []string{printable(r.Target.Name), unknown, unknown, unknown, unknown, unknown, unknown}
 	}
 	if m.ServerCPU != nil {
 		row[5] = strconv.FormatFloat(*m.ServerCPU, 'f', 2, 64)
@@ -143,18 +137,3 @@ func benchRow(r bench.Result, comparisons []bench.Result) table.Row {
 const unknown = "-"
 
 func whole(v float64) string { return strconv.FormatFloat(v, 'f', 0, 64) }
-
-// benchStyle has lines on a terminal, and columns only for everybody else.
-func benchStyle(env environment) table.Style {
-	s := table.StyleLight
-	if !isTerminal(env.stdout) {
-		s = table.StyleDefault
-		s.Options = table.OptionsNoBordersAndSeparators
-		s.Box.PaddingLeft, s.Box.PaddingRight = "", "  "
-	} else if no, _ := env.lookupEnv("NO_COLOR"); no == "" {
-		s.Color.Header = text.Colors{text.Bold}
-	}
-	s.Format.Header = text.FormatDefault
-	s.Options.DoNotColorBordersAndSeparators = true
-	return s
-}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,14 +28,13 @@ func (f *clientFlags) bind(cmd *cobra.Command) {
 }
 
 // url is where the server is: as told, or the default.
-func (f *clientFlags) url(env environment) string {
-	if f.server != "" {
-		return f.server
-	}
-	if url, _ := env.lookupEnv("LOCKD_SERVER"); url != "" {
-		return url
-	}
-	return defaultServer
+func (f *clientFlags) url(env environment) string { return cmp.Or(f.told(env), defaultServer) }
+
+// told is where the server is by a flag or the environment, empty where neither
+// says so.
+func (f *clientFlags) told(env environment) string {
+	url, _ := env.lookupEnv("LOCKD_SERVER")
+	return cmp.Or(f.server, url)
 }
 
 // options are those of every connection.

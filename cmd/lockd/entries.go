@@ -26,6 +26,10 @@ type entryJSON struct {
 	MS         *int64 `json:"ms,omitempty"`
 }
 
+// stampLayout is that of the moments in JSON, as the protocol has it: RFC 3339 with
+// milliseconds.
+const stampLayout = "2006-01-02T15:04:05.000Z07:00"
+
 func entryObject(e client.Entry) entryJSON {
 	id := identify(e.Client)
 	o := entryJSON{
@@ -37,7 +41,7 @@ func entryObject(e client.Entry) entryJSON {
 	}
 	if !e.Since.IsZero() {
 		ms := e.Age.Milliseconds()
-		o.Since, o.MS = e.Since.UTC().Format("2006-01-02T15:04:05.000Z07:00"), &ms
+		o.Since, o.MS = e.Since.UTC().Format(stampLayout), &ms
 	}
 	return o
 }

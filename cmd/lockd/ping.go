@@ -53,10 +53,7 @@ func newPingCmd(env environment) *cobra.Command {
 
 // pingAddress is where to ping: as told, or what the configuration listens on.
 func (f *clientFlags) pingAddress(path string, env environment) (string, error) {
-	if f.server != "" {
-		return f.server, nil
-	}
-	if url, _ := env.lookupEnv("LOCKD_SERVER"); url != "" {
+	if url := f.told(env); url != "" {
 		return url, nil
 	}
 	loaded, err := loadConfig(configOptions(path, env))

@@ -45,6 +45,7 @@ func screenOf(w io.Writer, env environment) screen {
 type listing struct {
 	columns []string
 	elastic []int // the columns that are cut first, counted from 0
+	numbers []int // the columns that are flush right
 	rows    [][]string
 }
 
@@ -68,9 +69,7 @@ func (l *listing) render(s screen) string {
 	for _, row := range l.rows {
 		t.AppendRow(cells(row))
 	}
-	if s.width > 0 {
-		t.SetColumnConfigs(l.limits(s.width))
-	}
+	t.SetColumnConfigs(l.configs(s.width))
 	var b strings.Builder
 	for i, line := range strings.Split(t.Render(), "\n") {
 		if s.width > 0 {
@@ -92,9 +91,28 @@ func cells(texts []string) table.Row {
 	return row
 }
 
+// configs say how the columns are set in so many characters, 0 for as many as
+// need be.
+func (l *listing) configs(width int) []table.ColumnConfig {
+	configs := make([]table.ColumnConfig, len(l.columns))
+	for i := range configs {
+		configs[i].Number = i + 1
+	}
+	for _, i := range l.numbers {
+		configs[i].Align, configs[i].AlignHeader = text.AlignRight, text.AlignRight
+	}
+	if width > 0 {
+		widths := l.limits(width)
+		for _, i := range l.elastic {
+			configs[i].WidthMax, configs[i].WidthMaxEnforcer = widths[i], snip
+		}
+	}
+	return configs
+}
+
 // limits takes from the widest elastic column until all fit, or none of these has
 // anything to give.
-func (l *listing) limits(width int) []table.ColumnConfig {
+func (l *listing) limits(width int) []int {
 	widths := l.widths()
 	excess := columnGap*(len(widths)-1) - width
 	for _, w := range widths {
@@ -112,11 +130,7 @@ func (l *listing) limits(width int) []table.ColumnConfig {
 		}
 		widths[widest]--
 	}
-	configs := make([]table.ColumnConfig, len(l.elastic))
-	for n, i := range l.elastic {
-		configs[n] = table.ColumnConfig{Number: i + 1, WidthMax: widths[i], WidthMaxEnforcer: snip}
-	}
-	return configs
+	return widths
 }
 
 // snip cuts only what is too wide; Snip alone would also fill up.

@@ -129,7 +129,7 @@ type lostJSON struct {
 }
 
 func printEvent(env environment, e client.Event, now time.Time, asJSON bool) error {
-	stamp := now.UTC().Format("2006-01-02T15:04:05.000Z07:00")
+	stamp := now.UTC().Format(stampLayout)
 	var err error
 	switch {
 	case e.Kind == client.Lost && asJSON:

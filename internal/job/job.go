@@ -42,7 +42,7 @@ type Job struct {
 	stoppable bool
 
 	done  chan struct{} // closed by reap when the command has ended
-	empty chan struct{} // closed by wait when there is no descendant left
+	empty chan struct{} // closed by live when there is no descendant left
 
 	mu     sync.Mutex
 	status syscall.WaitStatus

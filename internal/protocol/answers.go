@@ -138,7 +138,7 @@ func ParseEntry(line []byte) (Entry, bool) {
 	shared, ok := readMode(read.Mode)
 	since, err := time.Parse(time.RFC3339, read.Since)
 	held := read.State == "held"
-	if !ok || err != nil || !held && read.State != "waiting" || read.MS < 0 || read.MS > maxWaitMS {
+	if !ok || err != nil || !held && read.State != "waiting" || read.MS < 0 || read.MS > MaxWaitMS {
 		return Entry{}, false
 	}
 	e := Entry{
@@ -181,7 +181,7 @@ func readMode(word string) (shared, ok bool) {
 }
 
 func readMS(text string) (time.Duration, bool) {
-	ms, ok := readNumber[int64](text, maxWaitMS)
+	ms, ok := readNumber[int64](text, MaxWaitMS)
 	return time.Duration(ms) * time.Millisecond, ok
 }
 

@@ -22,8 +22,8 @@ type Wait struct {
 // Forever is the limit of a wait that has none.
 const Forever = time.Duration(-1)
 
-// maxWaitMS is the longest wait with an end, in milliseconds: 292 years.
-const maxWaitMS = int64(math.MaxInt64 / time.Millisecond)
+// MaxWaitMS is the longest wait with an end, in milliseconds: 292 years.
+const MaxWaitMS = int64(math.MaxInt64 / time.Millisecond)
 
 // ParseWait takes the argument of [GetWait] apart.
 func ParseWait(arg []byte) (w Wait, ok bool) {
@@ -31,7 +31,7 @@ func ParseWait(arg []byte) (w Wait, ok bool) {
 	if string(word) == "-1" {
 		return Wait{Limit: Forever, Name: rest}, true
 	}
-	ms, ok := parseNumber(word, maxWaitMS)
+	ms, ok := parseNumber(word, MaxWaitMS)
 	return Wait{Limit: time.Duration(ms) * time.Millisecond, Name: rest}, ok
 }
 
