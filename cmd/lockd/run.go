@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -110,7 +111,7 @@ func (o *runOptions) bind(cmd *cobra.Command) {
 	f.Lookup("wait").DefValue = "0" // pflag then says nothing of it
 	f.BoolVarP(&o.shared, "shared", "s", false, "take the shared lock NAME, which any number may hold")
 	f.IntVarP(&o.limit, "max", "n", 0, "take the shared lock NAME, which at most `MAX` may hold")
-	f.IntVarP(&o.code, "conflict-exit-code", "E", exitNotAcquired, "exit with `CODE` where the lock is not acquired")
+	f.IntVarP(&o.code, "conflict-exit-code", "E", exitNotAcquired, "exit with `CODE` where the lock is not acquired; 0 makes it no failure, so nothing is said of it")
 	f.DurationVar(&o.keepalive, "keepalive", 10*time.Second, "notice within `DURATION` that the server does not answer any more; 0 does not ask it")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "say on stderr what happens")
 }
@@ -135,7 +136,7 @@ func (o *runOptions) parse(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return usageError(cmd, err)
 	}
-	if err := checkName(args[0]); err != nil {
+	if err := cmp.Or(o.check(), checkName(args[0])); err != nil {
 		return err
 	}
 	o.shared = o.shared || o.limit > 0
@@ -224,7 +225,7 @@ func runHolding(ctx context.Context, env environment, o runOptions, waited func(
 		return err
 	}
 	lock, err := r.acquire(ctx)
-	if err != nil {
+	if lock == nil {
 		return err
 	}
 	waited()
@@ -274,6 +275,7 @@ func (r *runner) checkKeepalive(info map[string]string) {
 	}
 }
 
+// acquire returns neither a lock nor an error where to do without is no failure.
 func (r *runner) acquire(ctx context.Context) (*client.Lock, error) {
 	r.sayIf("waiting for %s", r.name)
 	start := time.Now()
@@ -321,6 +323,10 @@ func (r *runner) notAcquired(err error) error {
 		}
 		if refused && reply.Refusal != nil {
 			text += describeRefusal(*reply.Refusal)
+		}
+		if r.code == 0 { // it was said that this is no failure
+			r.sayIf("%s", text)
+			return nil
 		}
 		return &exitError{err: errors.New(text), code: r.code, hint: fmt.Sprintf("\"lockd inspect%s\" shows who has it", r.inspectArgs())}
 	case errors.Is(err, client.ErrDisconnected), errors.Is(err, client.ErrUnreachable):
