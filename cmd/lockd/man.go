@@ -2,17 +2,20 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/cobra/doc"
+	"github.com/spf13/pflag"
 )
 
-const manLong = `Write the man pages of lockd and all its commands to the directory DIR, which must exist. They
-have the texts of --help. The same binary always writes the same pages; their date is that
-of SOURCE_DATE_EPOCH, where it is set.`
+const manLong = `Write the man pages to the directory DIR, which must exist: lockd(8) on the server, which is
+lockd-serve(8) as well, lockd.yaml(5) on its configuration, and a page of section 1 for each
+other command. They have the texts of --help and of the configuration file. The same binary
+always writes the same pages; their date is that of SOURCE_DATE_EPOCH, where it is set.`
 
 const manExample = `  mkdir -p man && lockd man man
   man ./man/lockd-ls.1`
@@ -36,19 +39,35 @@ func newManCmd(env environment) *cobra.Command {
 // textsDate is when the texts were last gone through as a whole.
 var textsDate = time.Date(2026, time.November, 1, 0, 0, 0, 0, time.UTC)
 
+// Pages that others refer to.
+const (
+	serverPage = "lockd(8)"
+	configPage = "lockd.yaml(5)"
+)
+
 func writeMan(env environment, dir string) error {
 	date, err := manDate(env)
 	if err != nil {
 		return err
 	}
+	source := manSource{version: buildVersion().Version, date: date}
 	root := newRootCmd(env)
-	adaptForMan(root)
-	err = doc.GenManTreeFromOpts(root, doc.GenManTreeOptions{
-		Header:           &doc.GenManHeader{Section: "1", Date: &date, Source: "lockd " + buildVersion().Version, Manual: "lockd"},
-		Path:             dir,
-		CommandSeparator: "-",
-	})
-	if err != nil {
+	pages := append(commandPages(root, source), newServerPage(root, source), newConfigPage(source))
+	for _, p := range pages {
+		if err := os.WriteFile(filepath.Join(dir, p.file()), []byte(p.text.String()), 0o644); err != nil {
+			return fmt.Errorf("write man pages: %w", err)
+		}
+	}
+	return linkServePage(dir)
+}
+
+// linkServePage makes `man lockd-serve` show the server's page.
+func linkServePage(dir string) error {
+	link := filepath.Join(dir, "lockd-serve.8")
+	if target, _ := os.Readlink(link); target == "lockd.8" {
+		return nil
+	}
+	if err := os.Symlink("lockd.8", link); err != nil {
 		return fmt.Errorf("write man pages: %w", err)
 	}
 	return nil
@@ -66,22 +85,106 @@ func manDate(env environment) (time.Time, error) {
 	return time.Unix(seconds, 0).UTC(), nil
 }
 
-// adaptForMan makes of the texts of a command and all below it what a man page
-// has, which is written in Markdown.
-func adaptForMan(cmd *cobra.Command) {
-	cmd.DisableAutoGenTag = true
-	cmd.InitDefaultHelpFlag()
-	cmd.InitDefaultVersionFlag()
-	cmd.Long = markdown(cmd.Long)
-	for _, c := range cmd.Commands() {
-		adaptForMan(c)
+// commandPages are the pages of all commands below parent, but for the server's.
+func commandPages(parent *cobra.Command, source manSource) []*manPage {
+	var pages []*manPage
+	for _, c := range parent.Commands() {
+		if !c.IsAvailableCommand() || c.Name() == "serve" || c.Name() == "help" {
+			continue
+		}
+		pages = append(pages, newCommandPage(c, source))
+		pages = append(pages, commandPages(c, source)...)
 	}
+	return pages
 }
 
-// markdown makes a section of the exit codes, and lets no character of the text
-// act as markup.
-func markdown(text string) string {
-	const heading = "\nExit codes:\n"
-	text = strings.NewReplacer(heading, "\n# EXIT STATUS\n", "_", `\_`, "*", `\*`, "<", `\<`, "[", `\[`).Replace(text)
-	return text
+func newCommandPage(cmd *cobra.Command, source manSource) *manPage {
+	name := pageName(cmd)
+	p := newManPage(name, "1", source)
+	p.names(cmd.Short, name)
+	p.heading("SYNOPSIS")
+	p.line(bold(cmd.CommandPath()) + roff(strings.TrimPrefix(cmd.UseLine(), cmd.CommandPath())))
+	text, codes, _ := strings.Cut(cmd.Long, "\nExit codes:\n")
+	if text == "" {
+		text = cmd.Short + "."
+	}
+	p.heading("DESCRIPTION")
+	p.prose(text)
+	p.options(cmd)
+	if codes != "" {
+		p.heading("EXIT STATUS")
+		p.prose(codes)
+	}
+	p.environment(cmd)
+	if cmd.Example != "" {
+		p.heading("EXAMPLES")
+		p.literal(strings.ReplaceAll("\n"+cmd.Example, "\n  ", "\n"))
+	}
+	p.seeAlso(references(cmd)...)
+	return p
+}
+
+// pageName is what the page of a command is called, without its section.
+func pageName(cmd *cobra.Command) string { return strings.ReplaceAll(cmd.CommandPath(), " ", "-") }
+
+// references are the pages around that of a command.
+func references(cmd *cobra.Command) []string {
+	var pages []string
+	if cmd.Parent().HasParent() {
+		pages = append(pages, pageName(cmd.Parent())+"(1)")
+	}
+	for _, c := range cmd.Commands() {
+		pages = append(pages, pageName(c)+"(1)")
+	}
+	if cmd.Flags().Lookup("config") != nil || cmd.HasSubCommands() {
+		pages = append(pages, configPage)
+	}
+	return append(pages, serverPage)
+}
+
+// options writes the flags of a command, each with its value and its default.
+func (p *manPage) options(cmd *cobra.Command) {
+	cmd.InitDefaultHelpFlag()
+	cmd.InitDefaultVersionFlag()
+	p.heading("OPTIONS")
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if f.Hidden {
+			return
+		}
+		value, usage := pflag.UnquoteUsage(f)
+		tag := bold("--" + f.Name)
+		if f.Shorthand != "" {
+			tag = bold("-"+f.Shorthand) + ", " + tag
+		}
+		if value != "" {
+			tag += " " + italic(value)
+		}
+		p.item(tag, usage+defaultOf(f))
+	})
+}
+
+// defaultOf is what --help says of a default: nothing of one that does nothing.
+func defaultOf(f *pflag.Flag) string {
+	switch f.DefValue {
+	case "", "[]", "0", "0s", "false":
+		return ""
+	}
+	return " (default " + f.DefValue + ")"
+}
+
+// environment writes which variables stand in for flags that a command has.
+func (p *manPage) environment(cmd *cobra.Command) {
+	server := cmd.Flags().Lookup("server") != nil
+	file := cmd.Flags().Lookup("config") != nil
+	if !server && !file {
+		return
+	}
+	p.heading("ENVIRONMENT")
+	if server {
+		p.item(bold("LOCKD_SERVER"), "URL of the server, where --server is not given.")
+	}
+	if file {
+		p.item(bold("LOCKD_CONFIG"), "The configuration file, where --config is not given.")
+		p.item(bold("LOCKD_")+italic("KEY"), "The value of a key of the configuration, above that of the file: see "+configPage+".")
+	}
 }

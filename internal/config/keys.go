@@ -92,7 +92,12 @@ func userTimeout() kind {
 
 // environmentName returns the name of the variable that sets k.
 func (k key) environmentName() string {
-	return "LOCKD_" + strings.ToUpper(strings.ReplaceAll(k.name, ".", "_"))
+	return EnvironmentName(k.name)
+}
+
+// EnvironmentName returns the name of the variable that sets a key, given dotted.
+func EnvironmentName(key string) string {
+	return "LOCKD_" + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
 }
 
 // section returns what stands before the dot of a key's name, or nothing.
