@@ -130,6 +130,7 @@ func TestALoweredTableLimitKeepsWhatIsHeld(t *testing.T) {
 	n := fill(t, table, s, locks.Exclusive)
 	before := table.Stats()
 	table.SetLimits(locks.Limits{Bytes: 1000})
+	before.MaxBytes = 1000
 	if got := table.Stats(); got != before {
 		t.Errorf("the counters changed from %+v to %+v", before, got)
 	}

@@ -6,6 +6,7 @@ import "time"
 type Stats struct {
 	Exclusive, Shared ModeStats
 	Bytes             int64 // names and bookkeeping of locks and waiters now
+	MaxBytes          int64 // the limit in force on Bytes; 0: none
 	// Waiting tells whether anybody waits, and WaitingSince since when the one
 	// does who waits longest.
 	Waiting      bool
@@ -25,7 +26,7 @@ type ModeStats struct {
 // is held. What ended before the call is counted; what goes on meanwhile may be
 // seen in one shard and not yet in another.
 func (t *Table) Stats() Stats {
-	sum := Stats{Bytes: t.bytes.Load()}
+	sum := Stats{Bytes: t.bytes.Load(), MaxBytes: t.limits.Load().Bytes}
 	for i := range t.shards {
 		sh := &t.shards[i]
 		sh.mu.Lock()

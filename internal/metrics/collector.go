@@ -66,6 +66,7 @@ func (c *collector) collectLocks(out sink, stats server.Stats) {
 	c.collectMode(out, shared, stats.Locks.Shared)
 	out.gauge(c.oldestWaiter, seconds(stats.OldestWaiter))
 	out.gauge(c.tableBytes, float64(stats.Locks.Bytes))
+	out.gauge(c.maxBytes, float64(stats.Locks.MaxBytes))
 }
 
 func (c *collector) collectMode(out sink, mode string, stats locks.ModeStats) {

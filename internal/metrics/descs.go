@@ -28,6 +28,7 @@ type descs struct {
 	oldestWaiter *prometheus.Desc
 	orphans      *prometheus.Desc
 	tableBytes   *prometheus.Desc
+	maxBytes     *prometheus.Desc
 	hold         *prometheus.Desc
 	wait         *prometheus.Desc
 
@@ -82,6 +83,8 @@ func (d *descs) describeLocks() {
 		"Holds that ended since the start because their connection did, by mode.", "mode")
 	d.tableBytes = d.describe("table_bytes",
 		"Memory that the names and the bookkeeping of locks and waiters take now, in bytes.")
+	d.maxBytes = d.describe("table_bytes_limit",
+		"The most that lockd_table_bytes may be, in bytes; 0 where there is no limit.")
 	d.hold = d.describe("hold_seconds",
 		"How long holds lasted that have ended since the start, in seconds, by mode.", "mode")
 	d.wait = d.describe("wait_seconds",

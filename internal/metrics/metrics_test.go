@@ -51,6 +51,7 @@ func busy() snapshot {
 				Exclusive: locks.ModeStats{Locks: 115, Holders: 116, Orphans: 117, Waiters: 126},
 				Shared:    locks.ModeStats{Locks: 118, Holders: 119, Orphans: 120, Waiters: 127},
 				Bytes:     121,
+				MaxBytes:  130,
 			},
 		},
 		exclusive: locks.Durations{Hold: histogram(1), Wait: histogram(2)},
@@ -190,6 +191,7 @@ func want(s snapshot) map[string]float64 {
 		"lockd_waiters mode=shared":                 float64(s.Locks.Shared.Waiters),
 		"lockd_oldest_waiter_seconds":               float64(s.OldestWaiter) / 1e9,
 		"lockd_table_bytes":                         float64(s.Locks.Bytes),
+		"lockd_table_bytes_limit":                   float64(s.Locks.MaxBytes),
 		"lockd_watchers":                            float64(s.Watchers),
 		"lockd_lost_events_total":                   float64(s.LostEvents),
 		"lockd_config_reloads_total result=success": 0,
@@ -275,7 +277,7 @@ func draw(t *rapid.T) snapshot {
 	for _, m := range []*locks.ModeStats{&s.Locks.Exclusive, &s.Locks.Shared} {
 		*m = locks.ModeStats{Locks: number(), Holders: number(), Waiters: number(), Orphans: number()}
 	}
-	s.Locks.Bytes = int64(number())
+	s.Locks.Bytes, s.Locks.MaxBytes = int64(number()), int64(number())
 	for _, h := range []*locks.Histogram{&s.exclusive.Hold, &s.exclusive.Wait, &s.shared.Hold, &s.shared.Wait} {
 		*h = drawHistogram(t)
 	}
