@@ -10,14 +10,12 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"lockd/test/needs"
 )
 
-const (
-	// namespaceVariable tells this test binary that it runs in a network of its own.
-	namespaceVariable = "LOCKD_TEST_NAMESPACE"
-	// binaryVariable is the directory that lockd has been built into.
-	binaryVariable = "LOCKD_TEST_BINARY_DIR"
-)
+// namespaceVariable tells this test binary that it runs in a network of its own.
+const namespaceVariable = "LOCKD_TEST_NAMESPACE"
 
 // The documents use the default ports, which somebody may have here. So their
 // commands are run by this test binary once more, in a network of its own.
@@ -43,20 +41,16 @@ func TestShellBlocksDoWhatTheDocumentsSay(t *testing.T) {
 // runInNamespace runs the test that calls it as a process in a new network.
 func runInNamespace(t *testing.T) {
 	t.Helper()
-	for _, tool := range []string{"nc", "curl", "sh", "go"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			leaveOut(t, "there is no "+tool)
-		}
-	}
+	needs.Tools(t, "nc", "curl", "sh", "go")
 	cmd := exec.Command(os.Args[0], "-test.run=^"+strings.ReplaceAll(t.Name(), "/", "$/^")+"$", "-test.v")
-	cmd.Env = append(os.Environ(), namespaceVariable+"=1", binaryVariable+"="+binaryDir(t))
+	cmd.Env = append(os.Environ(), namespaceVariable+"=1", needs.BinaryVariable+"="+needs.Lockd(t))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
 	if os.Geteuid() != 0 {
 		asRootOfItsOwn(cmd.SysProcAttr)
 	}
 	out, err := cmd.CombinedOutput()
 	if err != nil && cmd.ProcessState == nil {
-		leaveOut(t, fmt.Sprintf("no network namespace: %v", err))
+		needs.LeaveOut(t, fmt.Sprintf("no network namespace: %v", err))
 	}
 	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
 		t.Errorf("%v\n%s", err, out)
@@ -69,16 +63,6 @@ func asRootOfItsOwn(attr *syscall.SysProcAttr) {
 	attr.Cloneflags |= syscall.CLONE_NEWUSER
 	attr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
 	attr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
-}
-
-// leaveOut skips a test, loudly. Where everything must be tested, it fails.
-func leaveOut(t *testing.T, why string) {
-	t.Helper()
-	if os.Getenv("LOCKD_TEST_FULL") == "1" {
-		t.Fatalf("%s, and LOCKD_TEST_FULL=1 leaves nothing out", why)
-	}
-	fmt.Fprintf(os.Stderr, "LEFT OUT: %s: %s. Run `make test` as root on Debian.\n", t.Name(), why)
-	t.Skip(why)
 }
 
 func raiseLoopback() error {

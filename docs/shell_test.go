@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"lockd/test/needs"
 )
 
 // What is run of README.md and operations.md, and how it is marked:
@@ -304,15 +306,8 @@ func (s *background) end(t *testing.T) {
 	}
 }
 
-// binaryDir has lockd, built once for all documents.
+// binaryDir is the directory that has lockd.
 func binaryDir(t *testing.T) string {
 	t.Helper()
-	if dir := os.Getenv(binaryVariable); dir != "" {
-		return dir
-	}
-	dir := t.TempDir()
-	if out, err := exec.Command("go", "build", "-o", filepath.Join(dir, "lockd"), "lockd/cmd/lockd").CombinedOutput(); err != nil {
-		t.Fatalf("build lockd: %v\n%s", err, out)
-	}
-	return dir
+	return filepath.Dir(needs.Lockd(t))
 }

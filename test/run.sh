@@ -61,7 +61,10 @@ formatted() {
 prepare() {
   if [ "$(id -u)" = 0 ] && [ -e /etc/debian_version ] && command -v apt-get >/dev/null; then
     step "packages" install_packages
-    if [ ${#failed[@]} = 0 ]; then export LOCKD_TEST_FULL=1; fi
+    if [ ${#failed[@]} = 0 ]; then
+      export LOCKD_TEST_FULL=1 LOCKD_TEST_NEWER_ROOT=$PWD/bin/newer-root
+      step "a newer systemd" test/newer-root.sh "$LOCKD_TEST_NEWER_ROOT"
+    fi
   fi
   if [ "${LOCKD_TEST_FULL:-}" != 1 ]; then
     unset LOCKD_TEST_FULL
@@ -92,6 +95,8 @@ summary() {
 }
 
 prepare
+step "build" make -s build
+export LOCKD_TEST_BINARY=$PWD/bin/lockd
 step "gofumpt" formatted
 step "go vet" go vet ./...
 step "staticcheck" go tool -modfile=tools/go.mod staticcheck ./...

@@ -5,30 +5,18 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"os/exec"
 	"strings"
 	"testing"
 	"time"
-)
 
-// leaveOut skips a test, loudly. Where everything must be tested, it fails.
-func leaveOut(t *testing.T, why string) {
-	t.Helper()
-	if os.Getenv("LOCKD_TEST_FULL") == "1" {
-		t.Fatalf("%s, and LOCKD_TEST_FULL=1 leaves nothing out", why)
-	}
-	fmt.Fprintf(os.Stderr, "LEFT OUT: %s: %s. Run `make test` as root on Debian.\n", t.Name(), why)
-	t.Skip(why)
-}
+	"lockd/test/needs"
+)
 
 // startRedis starts one on a port of its own, and returns its address.
 func startRedis(t *testing.T) (hostPort string, pid int) {
 	t.Helper()
-	path, err := exec.LookPath("redis-server")
-	if err != nil {
-		leaveOut(t, "redis-server is not installed")
-	}
+	needs.Tools(t, "redis-server")
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -36,7 +24,7 @@ func startRedis(t *testing.T) (hostPort string, pid int) {
 	hostPort = l.Addr().String()
 	_, port, _ := net.SplitHostPort(hostPort)
 	l.Close()
-	cmd := exec.Command(path, "--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no", "--dir", t.TempDir())
+	cmd := exec.Command("redis-server", "--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no", "--dir", t.TempDir())
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

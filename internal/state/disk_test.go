@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"lockd/test/needs"
 )
 
 // mountVariable tells this test binary that it may mount what it likes.
@@ -36,22 +38,12 @@ func mounting(t *testing.T) bool {
 	}
 	out, err := cmd.CombinedOutput()
 	if err != nil && cmd.ProcessState == nil {
-		leaveOut(t, fmt.Sprintf("no mount namespace: %v", err))
+		needs.LeaveOut(t, fmt.Sprintf("no mount namespace: %v", err))
 	}
 	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
 		t.Errorf("%v\n%s", err, out)
 	}
 	return false
-}
-
-// leaveOut skips a test, loudly. Where everything must be tested, it fails.
-func leaveOut(t *testing.T, why string) {
-	t.Helper()
-	if os.Getenv("LOCKD_TEST_FULL") == "1" {
-		t.Fatalf("%s, and LOCKD_TEST_FULL=1 leaves nothing out", why)
-	}
-	fmt.Fprintf(os.Stderr, "LEFT OUT: %s: %s. Run `make test` as root on Debian.\n", t.Name(), why)
-	t.Skip(why)
 }
 
 // smallDisk mounts one of 64 KiB on a new directory.

@@ -1,78 +1,47 @@
-// Package e2e runs the built lockd under a real systemd, with the units that
-// the packages install. Its tests need root and Debian's systemd; `make test`
-// sees to both and sets LOCKD_TEST_FULL=1. Without that they are skipped.
-package e2e
+// Package e2e_test runs the built lockd under a real systemd, with the units that
+// the packages install: under this Debian's and under a newer one.
+package e2e_test
 
 import (
-	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
-	"time"
+
+	"lockd/test/machine"
+	"lockd/test/needs"
 )
 
-// The repository, seen from this package's folder.
-const (
-	repository = "../.."
-	bootScript = "../systemd-boot.sh"
-)
+// newerVariable names a root directory with a newer systemd.
+const newerVariable = "LOCKD_TEST_NEWER_ROOT"
 
-// deadline bounds each wait for something that happens within moments, on a
-// machine that is busy with other tests.
-const deadline = 20 * time.Second
+func TestMain(m *testing.M) { os.Exit(needs.Run(m)) }
 
-// binaryVariable names the lockd to test, where that is not to be built.
-const binaryVariable = "LOCKD_TEST_BINARY"
-
-func TestMain(m *testing.M) {
-	os.Exit(run(m))
-}
-
-// run builds lockd, once for all tests, hands it over in binaryVariable, and
-// runs them.
-func run(m *testing.M) int {
-	if !full() || os.Getenv(binaryVariable) != "" {
-		return m.Run()
-	}
-	dir, err := os.MkdirTemp("", "lockd-e2e")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	binary := filepath.Join(dir, "lockd")
-	build := exec.Command("go", "build", "-trimpath", "-o", binary, "./cmd/lockd")
-	build.Dir = repository
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build lockd: %v\n%s", err, out)
-		return 1
-	}
-	if err := os.Setenv(binaryVariable, binary); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
-}
-
-func full() bool {
-	return os.Getenv("LOCKD_TEST_FULL") == "1"
-}
-
-// needSystemd skips t where nobody promised what it needs, and fails it where
-// the promise is not kept.
-func needSystemd(t *testing.T) {
+// onEverySystemd runs a test on a machine with this Debian's systemd and on one
+// with a newer. Nothing is started on them.
+func onEverySystemd(t *testing.T, test func(t *testing.T, m *machine.Machine)) {
 	t.Helper()
-	if !full() {
-		t.Skip("SKIPPED: needs root and a Debian with systemd; run `make test` as root")
+	t.Run("this", func(t *testing.T) {
+		t.Parallel()
+		test(t, boot(t, ""))
+	})
+	t.Run("newer", func(t *testing.T) {
+		t.Parallel()
+		test(t, boot(t, newerRoot(t)))
+	})
+}
+
+// newerRoot returns the root directory with a newer systemd.
+func newerRoot(t *testing.T) string {
+	t.Helper()
+	root := os.Getenv(newerVariable)
+	if root == "" {
+		needs.LeaveOut(t, newerVariable+" is not set: see test/newer-root.sh")
 	}
-	if os.Geteuid() != 0 {
-		t.Fatal("LOCKD_TEST_FULL=1, but not root")
-	}
-	for _, tool := range []string{"systemctl", "systemd-analyze", "systemd-sysusers", "dbus-daemon", "nsenter", "unshare"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Fatalf("LOCKD_TEST_FULL=1, but %v", err)
-		}
-	}
+	return root
+}
+
+func boot(t *testing.T, root string) *machine.Machine {
+	t.Helper()
+	m := machine.Boot(t, machine.Options{Root: root, Copy: machine.Units(t)})
+	m.Run("systemd-sysusers")
+	return m
 }
