@@ -151,6 +151,13 @@ func (l *Listener) accept(fd uintptr) (*socket, error) {
 	}
 }
 
+// end leaves whoever waits in the accept queue there, from now on.
+func (l *Listener) end() {
+	l.accepting.Lock()
+	defer l.accepting.Unlock()
+	l.ended = true
+}
+
 // Close stops listening. The file of a Unix socket opened here goes too, unless
 // another server has put its own in its place.
 func (l *Listener) Close() error {

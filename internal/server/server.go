@@ -10,6 +10,7 @@ package server
 import (
 	"container/list"
 	"context"
+	"errors"
 	"log/slog"
 	"maps"
 	"net"
@@ -188,12 +189,23 @@ func (s *Server) Closing() bool {
 	return s.closing
 }
 
-// StopListening lets no new clients in. Close and Destroy begin with it.
+// StopListening lets no new clients in. Close and Destroy begin with it. Who is
+// in the accept queue of a socket that was passed stays there for the next server.
 func (s *Server) StopListening() {
+	// Before closing is set: who has left the queue by then is served, not cut off.
+	for _, l := range s.openListeners() {
+		l.end()
+	}
 	// Not under mu: a Close waits for an accept under way, which may want it.
 	for _, l := range s.beginClosing() {
 		l.Close()
 	}
+}
+
+func (s *Server) openListeners() []*Listener {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.listeners))
 }
 
 // beginClosing lets no new clients in and returns the listeners to close.
@@ -242,9 +254,7 @@ func (s *Server) addListener(l *Listener) bool {
 
 func (s *Server) removeListener(l *Listener) {
 	l.Close()
-	l.accepting.Lock()
-	l.ended = true
-	l.accepting.Unlock()
+	l.end()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.listeners, l)
@@ -288,7 +298,7 @@ func (s *Server) acceptFrom(l *Listener) error {
 			return err != unix.EAGAIN
 		})
 		switch {
-		case closed != nil:
+		case closed != nil, errors.Is(err, net.ErrClosed):
 			return nil
 		case err != nil:
 			s.starve(l, err, starved)
@@ -363,11 +373,8 @@ const (
 // counted. It does so itself rather than wait for those who serve the listeners,
 // who may not get a processor for long. A flood of clients does not keep it.
 func (s *Server) settle() {
-	s.mu.Lock()
-	listeners := slices.Collect(maps.Keys(s.listeners))
-	s.mu.Unlock()
 	deadline := time.Now().Add(settleTime)
-	for _, l := range listeners {
+	for _, l := range s.openListeners() {
 		l.raw.Control(func(fd uintptr) {
 			for n := 0; n < settleClients || time.Now().Before(deadline); n++ {
 				if s.acceptOne(l, fd) != nil {
