@@ -106,3 +106,20 @@ func TestStatusShowsConnectionsAndLocks(t *testing.T) {
 		})
 	})
 }
+
+func TestUnixSocketAdmitsMembersOfTheGroupOnly(t *testing.T) {
+	onEverySystemd(t, func(t *testing.T, m *machine.Machine) {
+		m.Run("systemctl", "start", "lockd.socket")
+		// nobody is in no group; with --groups it has the one that usermod -aG gives.
+		as := func(groups string) (string, bool) {
+			return m.Try("setpriv", "--reuid=nobody", "--regid=nogroup", groups, "/usr/bin/lockd", "ls", "--server", "unix:///run/lockd.sock")
+		}
+		if out, ok := as("--clear-groups"); ok || !strings.Contains(out, "permission denied") {
+			t.Errorf("who is not in the group lockd gets: %s", out)
+		}
+		group := strings.Split(m.Run("getent", "group", "lockd"), ":")[2]
+		if out, ok := as("--groups=" + group); !ok {
+			t.Errorf("who is in the group lockd gets: %s", out)
+		}
+	})
+}
