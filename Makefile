@@ -18,7 +18,7 @@ SHELL = /bin/bash
 .SHELLFLAGS = -o pipefail -ec
 
 .DEFAULT_GOAL := help
-.PHONY: help build check test bench fuzz image clean
+.PHONY: help build check test bench fuzz image dist clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ fuzz: ## each fuzz target for FUZZTIME
 
 image: ## build the container image lockd:latest
 	DOCKER_BUILDKIT=1 $(DOCKER) build -f deploy/docker/Dockerfile --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) -t lockd:$(VERSION) -t lockd:latest .
+
+dist: ## packages into dist/: deb, rpm and tar.gz, VERSION=1.2.3 or git's
+	@VERSION='$(VERSION)' COMMIT='$(COMMIT)' deploy/packages/build.sh dist
 
 clean: ## remove what was built
 	rm -rf bin dist
