@@ -26,11 +26,11 @@ help: ## list the targets
 build: ## build bin/lockd, static
 	CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o bin/lockd ./cmd/lockd
 
-check: build ## the quick check: build, vet, gofumpt, staticcheck, tests without -race
+check: build ## the quick check: build, vet, gofumpt, staticcheck, tests without -race, random ones for shorter
 	go vet ./...
 	@files=$$($(TOOL) gofumpt -l .) && { [ -z "$$files" ] || { echo "not as gofumpt writes it:" $$files; exit 1; }; }
 	$(TOOL) staticcheck ./...
-	go test -timeout 5m ./...
+	go test -short -timeout 5m ./...
 
 test: ## everything; as root on Debian it installs what that needs
 	@test/run.sh

@@ -23,6 +23,7 @@ func TestShellBlocksDoWhatTheDocumentsSay(t *testing.T) {
 	for _, document := range []string{"../README.md", "operations.md"} {
 		t.Run(filepath.Base(document), func(t *testing.T) {
 			if os.Getenv(namespaceVariable) == "" {
+				t.Parallel()
 				runInNamespace(t)
 				return
 			}

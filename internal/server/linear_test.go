@@ -162,7 +162,11 @@ const (
 
 func TestHistoriesAreLinearizable(t *testing.T) {
 	s := start(t, with(anybodyMayBreak))
-	seed, end := rand.Uint64(), time.Now().Add(linTime)
+	limit := linTime
+	if testing.Short() {
+		limit /= 3
+	}
+	seed, end := rand.Uint64(), time.Now().Add(limit)
 	rounds, operations, notKnown := 0, 0, 0
 	for ; time.Now().Before(end); rounds++ {
 		r := s.round(seed, rounds)

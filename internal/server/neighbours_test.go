@@ -93,6 +93,9 @@ func level1Tests(t *testing.T) (names []string) {
 // TestLevel1IsTheSameNextToLevel2 runs tests of level 1, as they are, on servers
 // where clients of level 2 watch, list, break and wait all the time.
 func TestLevel1IsTheSameNextToLevel2(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it runs the tests of level 1 twice more")
+	}
 	t.Run(courteous, func(t *testing.T) {
 		t.Parallel()
 		wantTold(t, runBeside(t, courteous, level1Tests(t)))

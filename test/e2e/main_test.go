@@ -41,6 +41,7 @@ func newerRoot(t *testing.T) string {
 
 func boot(t *testing.T, root string) *machine.Machine {
 	t.Helper()
+	needs.Full(t) // before lockd is built for it
 	m := machine.Boot(t, machine.Options{Root: root, Copy: machine.Units(t)})
 	m.Run("systemd-sysusers")
 	return m
