@@ -42,7 +42,7 @@ func TestShellBlocksDoWhatTheDocumentsSay(t *testing.T) {
 // runInNamespace runs the test that calls it as a process in a new network.
 func runInNamespace(t *testing.T) {
 	t.Helper()
-	needs.Tools(t, "nc", "curl", "sh", "go")
+	needs.Tools(t, "nc", "curl", "openssl", "sh", "ss", "go")
 	cmd := exec.Command(os.Args[0], "-test.run=^"+strings.ReplaceAll(t.Name(), "/", "$/^")+"$", "-test.v")
 	cmd.Env = append(os.Environ(), namespaceVariable+"=1", needs.BinaryVariable+"="+needs.Lockd(t))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
