@@ -14,7 +14,8 @@ import (
 func TestInstallingAsTheDocumentsSayServes(t *testing.T) {
 	for _, document := range []string{"../README.md", "operations.md"} {
 		t.Run(filepath.Base(document), func(t *testing.T) {
-			m := bootMachine(t)
+			needs.Full(t, "nc", "curl")
+			m := bootMachine(t, t.TempDir())
 			shellIn(t, m, "sudo() { \"$@\"; }\nset -e\n"+installCommands(t, document))
 			out := shellIn(t, m, `systemctl is-active lockd.service lockd.socket
 				echo me | nc -q1 -U /run/lockd.sock
@@ -44,12 +45,13 @@ func installCommands(t *testing.T, document string) string {
 // copied is where a machine of these tests has its part of the checkout.
 const copied = "/opt/lockd"
 
-func bootMachine(t *testing.T) *machine.Machine {
+// bootMachine boots one with the checkout, as `make build` and `make dist` leave it.
+func bootMachine(t *testing.T, dist string) *machine.Machine {
 	t.Helper()
-	needs.Tools(t, "nc", "curl")
 	return machine.Boot(t, machine.Options{Copy: map[string]string{
 		needs.Lockd(t): copied + "/bin/lockd",
 		"deploy":       copied + "/deploy",
+		dist:           copied + "/dist",
 	}})
 }
 

@@ -24,12 +24,15 @@ import (
 //	```sh         followed by ```text: run, and its output must be that text.
 //	              Not followed by it: run too, where it is in a document that is
 //	              run in a scratch directory and needs neither root nor Docker.
+//	```sh root    the same, as root on a machine with a systemd of its own, on
+//	              which the packages are in dist/, as `make dist` leaves them
 //	```sh server  runs until the end of the document; its output must become the
 //	              next ```text
 //	```text log   the server has said this, among other things
 //	```crontab    its commands are run, with "true" in place of what stands behind --
 //
-// The blocks of a document are run by one shell, as a reader would. In a text,
+// The blocks of a document are run by one shell, as a reader would, and those for
+// root by another. In a text,
 // "..." stands for anything in a line, and alone in a line for any lines.
 
 // A session runs the blocks of one document.
@@ -45,15 +48,13 @@ type session struct {
 func runDocument(t *testing.T, document, dir string) {
 	t.Helper()
 	s := &session{t: t, document: document, dir: dir, env: append(unconfigured(), "PATH="+binaryDir(t)+":"+os.Getenv("PATH"))}
-	s.shell = startShell(t, dir, s.env)
+	sh := exec.Command("sh")
+	sh.Dir, sh.Env = dir, s.env
+	s.shell = startShell(t, sh)
 	all := blocks(t, document)
 	ran := 0
 	for i, b := range all {
-		expected := ""
-		if i+1 < len(all) && all[i+1].language == "text" && all[i+1].options == "" {
-			expected = all[i+1].text
-		}
-		if s.step(b, expected) {
+		if s.step(b, expectedAfter(all, i)) {
 			ran++
 		}
 	}
@@ -64,6 +65,15 @@ func runDocument(t *testing.T, document, dir string) {
 	if s.server != nil {
 		s.server.end(t)
 	}
+}
+
+// expectedAfter is the output that a document shows of block i; empty where it
+// shows none.
+func expectedAfter(all []block, i int) string {
+	if i+1 < len(all) && all[i+1].language == "text" && all[i+1].options == "" {
+		return all[i+1].text
+	}
+	return ""
 }
 
 // unconfigured is the environment without what would configure lockd.
@@ -86,9 +96,7 @@ func (s *session) step(b block, expected string) bool {
 			s.t.Errorf("%s: the output is\n%s", at, got)
 		}
 	case b.language == "sh" && b.options == "" && runnable(b, expected):
-		if got := s.shell.run(at, b.text); expected != "" && !pattern(expected, true).MatchString(got) {
-			s.t.Errorf("%s: the output is\n%swant\n%s", at, got, expected)
-		}
+		s.shell.wantOutput(at, b.text, expected)
 	default:
 		return false
 	}
@@ -144,10 +152,9 @@ type shell struct {
 
 const mark = "=== the block has ended ==="
 
-func startShell(t *testing.T, dir string, env []string) *shell {
+// startShell starts the shell that cmd is.
+func startShell(t *testing.T, cmd *exec.Cmd) *shell {
 	t.Helper()
-	cmd := exec.Command("sh")
-	cmd.Dir, cmd.Env = dir, env
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -203,6 +210,14 @@ func (s *shell) run(at, text string) string {
 		s.t.Fatalf("%s does not end:\n%s", at, text)
 	}
 	return ""
+}
+
+// wantOutput runs a block, whose output must be expected unless that is empty.
+func (s *shell) wantOutput(at, text, expected string) {
+	s.t.Helper()
+	if got := s.run(at, text); expected != "" && !pattern(expected, true).MatchString(got) {
+		s.t.Errorf("%s: the output is\n%swant\n%s", at, got, expected)
+	}
 }
 
 func (s *shell) kill() { syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL) }

@@ -88,6 +88,9 @@ UNIT
     ln -sf /dev/null "$units/$f"
   done
   : >"$up/etc/fstab"
+  # A machine that starts what is installed on it, as most do.
+  mkdir -p "$up/usr/sbin"
+  [ ! -e "$root/usr/sbin/policy-rc.d" ] || mknod "$up/usr/sbin/policy-rc.d" c 0 0
   tr -d - </proc/sys/kernel/random/uuid >"$up/etc/machine-id"
   printf '[Journal]\nStorage=volatile\nRateLimitBurst=0\nAudit=no\nReadKMsg=no\n' >"$up/etc/systemd/journald.conf.d/boot.conf"
   for f in ${BOOT_COPY:-}; do

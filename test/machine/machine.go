@@ -104,14 +104,24 @@ func (m *Machine) down() {
 func (m *Machine) script(ctx context.Context, verb string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*Deadline)
 	defer cancel()
-	script := filepath.Join(needs.Repository(), "test", "systemd-boot.sh")
-	cmd := exec.CommandContext(ctx, script, append([]string{verb, m.name}, args...)...)
-	cmd.Env = m.env
+	cmd := m.command(ctx, verb, args...)
 	cmd.WaitDelay = time.Second
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	err := cmd.Run()
 	return out.String(), err
+}
+
+func (m *Machine) command(ctx context.Context, verb string, args ...string) *exec.Cmd {
+	script := filepath.Join(needs.Repository(), "test", "systemd-boot.sh")
+	cmd := exec.CommandContext(ctx, script, append([]string{verb, m.name}, args...)...)
+	cmd.Env = m.env
+	return cmd
+}
+
+// Command returns a command that runs inside, for the caller to start.
+func (m *Machine) Command(args ...string) *exec.Cmd {
+	return m.command(m.t.Context(), "exec", args...)
 }
 
 // Try runs a command inside and returns its output and whether it exited 0.
