@@ -129,7 +129,7 @@ archive() {
   cp -r README.md CHANGELOG.md LICENSE third-party-licenses.txt.gz configs deploy docs man completions "$name"
   cp lockd "$name/bin/lockd"
   find "$name" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
-  tar --sort=name --owner=0 --group=0 --numeric-owner --format=gnu -cf - "$name" | gzip -n -9 >"$out/$name.tar.gz"
+  tar --sort=name --owner=0 --group=0 --numeric-owner --format=gnu -cf - "$name" | gzip -n >"$out/$name.tar.gz"
   rm -r "$name"
 }
 
