@@ -126,7 +126,7 @@ func (t *Table) appendOne(dst []Entry, m Mode, name []byte, waiters bool) []Entr
 		l := sh.lookup(hash, m, name)
 		n := 0
 		if l != nil {
-			n = l.holders.len + l.waiting()
+			n = l.holders() + l.waiting()
 		}
 		if n <= cap(dst)-len(dst) {
 			defer sh.mu.Unlock()
@@ -148,7 +148,7 @@ func (sh *shard) list(q Query) []Entry {
 	defer sh.mu.Unlock()
 	for _, l := range sh.locks.chains {
 		for ; l != nil; l = l.next {
-			if q.wants(l.mode) && bytes.HasPrefix(l.name, q.Name) {
+			if q.wants(l.mode) && bytes.HasPrefix(l.name(), q.Name) {
 				c.add(l, q.Waiters)
 			}
 		}
@@ -198,13 +198,13 @@ type copier struct {
 
 func (c *copier) add(l *lock, waiters bool) {
 	begin := len(c.names)
-	c.names = append(c.names, l.name...)
+	c.names = append(c.names, l.name()...)
 	c.entries = l.appendEntries(c.entries, c.names[begin:len(c.names):len(c.names)], waiters)
 }
 
 func (l *lock) appendEntries(dst []Entry, name []byte, waiters bool) []Entry {
 	place := int32(0)
-	for h := l.holders.first; h != nil; h = h.nextHolder {
+	for h := range l.holds() {
 		dst = append(dst, Entry{
 			Name: name, Session: h.session, Token: h.grant.token(), Since: h.since, place: place, Mode: l.mode,
 		})
@@ -213,7 +213,7 @@ func (l *lock) appendEntries(dst []Entry, name []byte, waiters bool) []Entry {
 	if !waiters || l.waiting() == 0 {
 		return dst
 	}
-	for w := l.queue.first; w != nil; w = w.nextQueued {
+	for w := l.rest.queue.first; w != nil; w = w.nextQueued {
 		dst = append(dst, Entry{
 			Name: name, Session: w.session, Since: w.since, Max: w.max, place: place, Mode: l.mode, Waiting: true,
 		})

@@ -22,5 +22,5 @@ const (
 )
 
 func (h *hold) happened(kind EventKind) {
-	h.session.owner.Happened(Event{kind, h.lock.mode, h.grant.token(), h.session, h.lock.name})
+	h.session.owner.Happened(Event{kind, h.lock.mode, h.grant.token(), h.session, h.lock.name()})
 }

@@ -13,22 +13,22 @@ type index[N node[N]] struct {
 type node[N any] interface {
 	comparable
 	link() *N    // the next in the chain
-	key() uint64 // the hash
+	key() uint32 // the hash
 }
 
-func (l *lock) link() **lock { return &l.next }
-func (l *lock) key() uint64  { return l.hash }
-func (h *hold) link() **hold { return &h.next }
-func (h *hold) key() uint64  { return holdKey(h.lock, h.session) }
+func (l *lock) link() **lock             { return &l.next }
+func (l *lock) key() uint32              { return l.hash }
+func (h *sharedHold) link() **sharedHold { return &h.next }
+func (h *sharedHold) key() uint32        { return holdKey(h.lock, h.session) }
 
-func holdKey(l *lock, s *Session) uint64 { return l.hash ^ s.id }
+func holdKey(l *lock, s *Session) uint32 { return l.hash ^ s.id }
 
 // minChains is where an index begins and the smallest it shrinks to.
 const minChains = 64
 
 // chain returns where the chain for a hash begins. The index must not be empty.
-func (x *index[N]) chain(hash uint64) *N {
-	return &x.chains[hash&uint64(len(x.chains)-1)]
+func (x *index[N]) chain(hash uint32) *N {
+	return &x.chains[int(hash)&(len(x.chains)-1)]
 }
 
 // insert adds n, which must not be there yet.

@@ -78,8 +78,8 @@ func TestTheTableGrowsNoLargerThanItsLimit(t *testing.T) {
 		if n < 10 || full.Bytes > limit || full.Bytes < limit-limit/int64(n) {
 			t.Fatalf("%d locks are %d bytes at a limit of %d", n, full.Bytes, limit)
 		}
-		wantError(t, table, b, request(locks.Exclusive, []byte("another")), locks.ErrTableFull)
-		wantError(t, table, b, request(locks.Shared, []byte("another")), locks.ErrTableFull)
+		wantError(t, table, b, request(m, []byte("another/000")), locks.ErrTableFull) // as long as the others
+		wantError(t, table, b, request(locks.Shared, []byte("another/000")), locks.ErrTableFull)
 		if got := table.Stats(); got != full {
 			t.Errorf("refused gets changed the counters from %+v to %+v", full, got)
 		}

@@ -313,29 +313,38 @@ func (p *pair) end() {
 
 // costs are the bytes counted for each thing. What is counted must depend on
 // what is there alone, not on how that came to be.
-type costs struct{ lock, hold, wait int64 }
+type costs struct {
+	lock       [2]int64 // with its first hold, by mode
+	hold, wait int64    // hold: a further one of a shared lock
+}
 
 // measure lets a table that is empty say what things cost.
 func measure(t testing.TB) costs {
 	t.Helper()
-	table := newTable(locks.Limits{})
-	bytes := func() int64 { return table.Stats().Bytes }
+	table, counted := newTable(locks.Limits{}), int64(0)
+	more := func() int64 {
+		before := counted
+		counted = table.Stats().Bytes
+		return counted - before
+	}
 	var c costs
-	mustGet(t, table, locks.NewSession("a", nil), locks.Shared, "")
-	c.lock = bytes()
+	mustGet(t, table, locks.NewSession("a", nil), locks.Exclusive, "")
+	c.lock[locks.Exclusive] = more()
 	mustGet(t, table, locks.NewSession("b", nil), locks.Shared, "")
-	c.hold = bytes() - c.lock
-	mustWait(t, table, locks.NewSession("c", nil), locks.Shared, "")
-	c.wait = bytes() - c.lock - c.hold
-	if c.lock <= 0 || c.hold <= 0 || c.wait <= 0 {
+	c.lock[locks.Shared] = more()
+	mustGet(t, table, locks.NewSession("c", nil), locks.Shared, "")
+	c.hold = more()
+	mustWait(t, table, locks.NewSession("d", nil), locks.Shared, "")
+	c.wait = more()
+	if min(c.lock[locks.Exclusive], c.lock[locks.Shared], c.hold, c.wait) <= 0 {
 		t.Fatalf("counted are %+v", c)
 	}
 	return c
 }
 
 func (c costs) of(s locks.Stats) (bytes int64) {
-	for _, of := range []locks.ModeStats{s.Exclusive, s.Shared} {
-		bytes += int64(of.NameBytes) + c.lock*int64(of.Locks) + c.hold*int64(of.Holders-of.Locks) + c.wait*int64(of.Waiters)
+	for m, of := range []locks.ModeStats{s.Exclusive, s.Shared} {
+		bytes += int64(of.NameBytes) + c.lock[m]*int64(of.Locks) + c.hold*int64(of.Holders-of.Locks) + c.wait*int64(of.Waiters)
 	}
 	return bytes
 }

@@ -24,7 +24,7 @@ type Owner interface {
 // A Session is one client connection as the table sees it: an identity that is
 // shown where its locks are listed, what it holds, and what it waits for.
 type Session struct {
-	id    uint64 // random, for hashing
+	id    uint32 // random, for hashing
 	addr  string
 	name  atomic.Pointer[string]
 	owner Owner
@@ -45,7 +45,7 @@ func NewSession(addr string, owner Owner) *Session {
 	if owner == nil {
 		owner = nobody{}
 	}
-	return &Session{id: rand.Uint64(), addr: addr, owner: owner}
+	return &Session{id: rand.Uint32(), addr: addr, owner: owner}
 }
 
 // nobody is the owner of a session that has none.

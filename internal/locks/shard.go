@@ -11,7 +11,7 @@ type shard struct {
 
 	mu        sync.Mutex
 	locks     index[*lock]            // guarded by mu, as all below
-	shared    index[*hold]            // the holds of shared locks
+	shared    index[*sharedHold]      // the holds of shared locks
 	waiters   list[waiter, inArrival] // in the order they came
 	counts    [numModes]ModeStats
 	durations [numModes]Durations
@@ -20,12 +20,12 @@ type shard struct {
 }
 
 // lookup returns the lock of that name and mode, or nil.
-func (sh *shard) lookup(hash uint64, m Mode, name []byte) *lock {
+func (sh *shard) lookup(hash uint32, m Mode, name []byte) *lock {
 	if sh.locks.len == 0 {
 		return nil
 	}
 	for l := *sh.locks.chain(hash); l != nil; l = l.next {
-		if l.hash == hash && l.mode == m && string(l.name) == string(name) {
+		if l.hash == hash && l.mode == m && string(l.name()) == string(name) {
 			return l
 		}
 	}
@@ -36,24 +36,27 @@ func (sh *shard) lookup(hash uint64, m Mode, name []byte) *lock {
 // many holders, or a session holds many locks.
 func (sh *shard) holdOf(l *lock, s *Session) *hold {
 	if l.mode == Exclusive {
-		if h := l.holders.first; h != nil && h.session == s {
-			return h
+		if l.own.session == s {
+			return &l.own
 		}
 		return nil
 	}
 	for h := *sh.shared.chain(holdKey(l, s)); h != nil; h = h.next {
 		if h.lock == l && h.session == s {
-			return h
+			return &h.hold
 		}
 	}
 	return nil
 }
 
 // create puts a lock without holders into the index.
-func (sh *shard) create(hash uint64, m Mode, name []byte) *lock {
+func (sh *shard) create(hash uint32, m Mode, name []byte) *lock {
 	l := sh.free.lock()
 	l.hash, l.mode = hash, m
-	l.name = append(l.name[:0], name...)
+	l.setName(name)
+	if m == Shared {
+		l.needRest()
+	}
 	sh.locks.insert(l)
 	sh.counts[m].Locks++
 	sh.counts[m].NameBytes += uint64(len(name))
@@ -63,16 +66,16 @@ func (sh *shard) create(hash uint64, m Mode, name []byte) *lock {
 // hold makes s the last holder of l.
 func (sh *shard) hold(l *lock, s *Session, now time.Duration) *hold {
 	h := &l.own
-	if h.session != nil {
-		h = sh.free.hold()
+	if l.mode == Shared {
+		h = &sh.free.hold().hold
 	}
 	h.lock, h.session, h.since = l, s, now
 	h.grant = grant(sh.table.tokens.next())
-	l.holders.append(h)
 	s.holds.append(h)
 	sh.counts[l.mode].Holders++
 	if l.mode == Shared {
-		sh.shared.insert(h)
+		l.rest.holders.append(h.shared())
+		sh.shared.insert(h.shared())
 	}
 	h.happened(Granted)
 	return h
@@ -83,25 +86,23 @@ func (sh *shard) hold(l *lock, s *Session, now time.Duration) *hold {
 func (sh *shard) drop(h *hold, kind EventKind, now time.Duration) (rest bool) {
 	h.happened(kind)
 	l := h.lock
-	l.holders.remove(h)
 	h.session.holds.remove(h)
 	sh.counts[l.mode].Holders--
 	sh.durations[l.mode].Hold.observe(now - h.since)
+	sh.table.bytes.Add(-holdBytes(l.mode))
 	if l.mode == Shared {
-		sh.shared.remove(h)
+		l.rest.holders.remove(h.shared())
+		sh.shared.remove(h.shared())
+		sh.free.putHold(h.shared())
 	}
 	h.session = nil
-	if h != &l.own {
-		sh.free.putHold(h)
-	}
-	rest = sh.serve(l, now)
-	if l.holders.len > 0 {
-		sh.table.bytes.Add(-holdBytes)
+	if rest = sh.serve(l, now); l.holders() > 0 {
 		return rest
 	}
-	sh.table.bytes.Add(-lockBytes - int64(len(l.name)))
+	nameLen := len(l.name())
+	sh.table.bytes.Add(-lockBytes(l.mode, nameLen))
 	sh.counts[l.mode].Locks--
-	sh.counts[l.mode].NameBytes -= uint64(len(l.name))
+	sh.counts[l.mode].NameBytes -= uint64(nameLen)
 	sh.locks.remove(l)
 	sh.free.putLock(l)
 	return false
@@ -111,9 +112,9 @@ func (sh *shard) drop(h *hold, kind EventKind, now time.Duration) (rest bool) {
 // releasing allocates nothing in the steady state. What is beyond that goes
 // back to the collector: a burst leaves no memory behind.
 type freeList struct {
-	locks                    *lock   // linked by next
-	holds                    *hold   // linked by nextHolder
-	waiters                  *waiter // linked by nextArrived
+	locks                    *lock       // linked by next
+	holds                    *sharedHold // linked by nextHolder
+	waiters                  *waiter     // linked by nextArrived
 	nLocks, nHolds, nWaiters int
 }
 
@@ -136,25 +137,25 @@ func (f *freeList) lock() *lock {
 }
 
 func (f *freeList) putLock(l *lock) {
-	if f.nLocks == maxFreeLocks || cap(l.name) > maxFreeName {
+	if f.nLocks == maxFreeLocks || l.rest != nil && cap(l.rest.name) > maxFreeName {
 		return
 	}
 	l.next, f.locks = f.locks, l
 	f.nLocks++
 }
 
-func (f *freeList) hold() *hold {
+func (f *freeList) hold() *sharedHold {
 	h := f.holds
 	if h == nil {
-		return new(hold)
+		return new(sharedHold)
 	}
 	f.holds, h.nextHolder = h.nextHolder, nil
 	f.nHolds--
 	return h
 }
 
-func (f *freeList) putHold(h *hold) {
-	h.lock = nil
+func (f *freeList) putHold(h *sharedHold) {
+	h.lock, h.session = nil, nil
 	if f.nHolds == maxFreeHolds {
 		return
 	}

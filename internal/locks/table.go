@@ -122,7 +122,7 @@ func (t *Table) Get(s *Session, r Request) (Result, error) {
 	blocked := error(nil)
 	if l != nil {
 		if h := sh.holdOf(l, s); h != nil {
-			return Result{Holders: l.holders.len, Token: h.grant.token()}, nil
+			return Result{Holders: l.holders(), Token: h.grant.token()}, nil
 		}
 		blocked = l.blocks(r)
 		if blocked != nil && !r.Wait {
@@ -132,12 +132,12 @@ func (t *Table) Get(s *Session, r Request) (Result, error) {
 	if limits.SessionHolds > 0 && s.holds.len >= limits.SessionHolds {
 		return l.result(), ErrSessionLimit
 	}
-	size := holdBytes
+	size := holdBytes(r.Mode)
 	switch {
 	case blocked != nil:
 		size = waiterBytes
 	case l == nil:
-		size = lockBytes + int64(len(r.Name))
+		size += lockBytes(r.Mode, len(r.Name))
 	}
 	if used := t.bytes.Add(size); limits.Bytes > 0 && used > limits.Bytes {
 		t.bytes.Add(-size)
@@ -154,7 +154,7 @@ func (t *Table) Get(s *Session, r Request) (Result, error) {
 	if r.Queue {
 		sh.durations[r.Mode].Wait.observe(0)
 	}
-	return Result{Holders: l.holders.len, Token: h.grant.token()}, nil
+	return Result{Holders: l.holders(), Token: h.grant.token()}, nil
 }
 
 // endWait returns what the session's wait was granted, or takes it out of the
@@ -224,7 +224,7 @@ func (t *Table) Inspect(m Mode, name []byte) int {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if l := sh.lookup(hash, m, name); l != nil {
-		return l.holders.len
+		return l.holders()
 	}
 	return 0
 }
@@ -241,7 +241,7 @@ func (t *Table) Break(m Mode, name []byte, token uint64) []*Session {
 		return nil
 	}
 	var told []*Session
-	for h := l.holders.first; h != nil; h = h.nextHolder {
+	for h := range l.holds() {
 		if token != 0 && token != h.grant.token() {
 			continue
 		}
@@ -252,12 +252,12 @@ func (t *Table) Break(m Mode, name []byte, token uint64) []*Session {
 	return told
 }
 
-func (t *Table) find(m Mode, name []byte) (hash uint64, sh *shard) {
+func (t *Table) find(m Mode, name []byte) (hash uint32, sh *shard) {
 	// The odd constant keeps a name's exclusive and its shared lock apart: in
 	// general they are not even in the same shard.
-	hash = maphash.Bytes(t.seed, name) + uint64(m)*0x9e3779b97f4a7c15
+	hash = uint32(maphash.Bytes(t.seed, name)) + uint32(m)*0x9e3779b9
 	return hash, t.shard(hash)
 }
 
 // shard takes the highest bits: the index inside the shard uses the lowest.
-func (t *Table) shard(hash uint64) *shard { return &t.shards[hash>>56%numShards] }
+func (t *Table) shard(hash uint32) *shard { return &t.shards[hash>>24%numShards] }

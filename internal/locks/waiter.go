@@ -11,7 +11,7 @@ import (
 type waiter struct {
 	lock                     *lock
 	session                  *Session
-	prevQueued, nextQueued   *waiter // in lock.queue
+	prevQueued, nextQueued   *waiter // in lock.rest.queue
 	prevArrived, nextArrived *waiter // in shard.waiters; next also in the list of free ones
 	since                    time.Duration
 	max                      int
@@ -32,19 +32,19 @@ func (inArrival) of(w *waiter) (prev, next **waiter) { return &w.prevArrived, &w
 
 // waiting returns how many wait for the lock.
 func (l *lock) waiting() int {
-	if l.queue == nil {
+	if l.rest == nil || l.rest.queue == nil {
 		return 0
 	}
-	return l.queue.len
+	return l.rest.queue.len
 }
 
 // fits tells whether one more may hold the lock, as far as its holders go. No
 // more than limit may hold a shared lock then; 0 is no limit.
 func (l *lock) fits(limit int) bool {
 	if l.mode == Exclusive {
-		return l.holders.len == 0
+		return l.holders() == 0
 	}
-	return limit <= 0 || l.holders.len < limit
+	return limit <= 0 || l.holders() < limit
 }
 
 // blocks tells why a request cannot be granted now, nil where it can. The lock is
@@ -63,12 +63,12 @@ func (l *lock) blocks(r Request) error {
 
 // result tells of the lock as it is; nil is one that nobody holds.
 func (l *lock) result() Result {
-	if l == nil || l.holders.len == 0 {
+	if l == nil || l.holders() == 0 {
 		return Result{}
 	}
-	r := Result{Holders: l.holders.len, Queue: l.waiting()}
+	r := Result{Holders: l.holders(), Queue: l.waiting()}
 	if l.mode == Exclusive {
-		r.Holder, r.Since = l.holders.first.session, l.holders.first.since
+		r.Holder, r.Since = l.own.session, l.own.since
 	}
 	return r
 }
@@ -77,10 +77,11 @@ func (l *lock) result() Result {
 func (sh *shard) enqueue(l *lock, s *Session, r Request) {
 	w := sh.free.waiter()
 	w.lock, w.session, w.since, w.max = l, s, r.Now, r.Max
-	if l.queue == nil {
-		l.queue = new(queue)
+	more := l.needRest()
+	if more.queue == nil {
+		more.queue = new(queue)
 	}
-	l.queue.append(w)
+	more.queue.append(w)
 	sh.waiters.append(w)
 	sh.counts[l.mode].Waiters++
 	s.wait = w
@@ -95,15 +96,15 @@ const serveAtOnce = 64
 // Nobody overtakes these meanwhile, as they stand in the queue.
 func (sh *shard) serve(l *lock, now time.Duration) (rest bool) {
 	for range serveAtOnce {
-		if l.waiting() == 0 || !l.fits(l.queue.first.max) {
+		if l.waiting() == 0 || !l.fits(l.rest.queue.first.max) {
 			return false
 		}
-		w := l.queue.first
+		w := l.rest.queue.first
 		sh.dequeue(w, now)
 		h := sh.hold(l, w.session, now)
-		sh.table.bytes.Add(holdBytes)
+		sh.table.bytes.Add(holdBytes(l.mode))
 		w.granted = true
-		w.result = Result{Holders: l.holders.len, Token: h.grant.token(), Waited: max(now-w.since, 0)}
+		w.result = Result{Holders: l.holders(), Token: h.grant.token(), Waited: max(now-w.since, 0)}
 		w.session.granted.Store(true)
 		w.session.owner.Granted()
 	}
@@ -117,7 +118,7 @@ func (sh *shard) unlockAndServe(l *lock, rest bool, now time.Duration) {
 		sh.mu.Unlock()
 		return
 	}
-	hash, m, name := l.hash, l.mode, bytes.Clone(l.name)
+	hash, m, name := l.hash, l.mode, bytes.Clone(l.name())
 	sh.mu.Unlock()
 	for rest {
 		sh.mu.Lock()
@@ -130,7 +131,7 @@ func (sh *shard) unlockAndServe(l *lock, rest bool, now time.Duration) {
 // dequeue takes w, whose wait is over, out of the queue.
 func (sh *shard) dequeue(w *waiter, now time.Duration) {
 	m := w.lock.mode
-	w.lock.queue.remove(w)
+	w.lock.rest.queue.remove(w)
 	sh.waiters.remove(w)
 	sh.counts[m].Waiters--
 	sh.durations[m].Wait.observe(now - w.since)

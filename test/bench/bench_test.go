@@ -121,7 +121,7 @@ func hold(b *testing.B, address string, n int) net.Conn {
 	for i := 0; i < n; i += depth {
 		var batch []byte
 		for j := range depth {
-			batch = fmt.Appendf(batch, "g held:%07d\n", i+j)
+			batch = fmt.Appendf(batch, "g held:%011d\n", i+j)
 		}
 		if err := w.exchange(batch, depth); err != nil {
 			b.Fatal(err)
