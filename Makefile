@@ -18,10 +18,10 @@ SHELL = /bin/bash
 .SHELLFLAGS = -o pipefail -ec
 
 .DEFAULT_GOAL := help
-.PHONY: help build check test bench fuzz image dist clean
+.PHONY: help build check test bench fuzz image dashboard dist clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/lockd, static
 	CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o bin/lockd ./cmd/lockd
@@ -48,6 +48,9 @@ image: ## build the container image lockd:latest
 
 dist: ## packages into dist/: deb, rpm and tar.gz, VERSION=1.2.3 or git's
 	@VERSION='$(VERSION)' COMMIT='$(COMMIT)' deploy/packages/build.sh dist
+
+dashboard: ## draw docs/dashboard.png anew, from a load of 90 seconds (needs root and Prometheus)
+	LOCKD_TEST_FULL=1 go test -count 1 -run '^TestTheDashboardCanBeDrawn$$' ./test/monitoring -draw $(CURDIR)/docs/dashboard.png -draw-for 90s
 
 clean: ## remove what was built
 	rm -rf bin dist

@@ -78,7 +78,9 @@ func (l *load) connect(from string) *client {
 		l.Fatal(err)
 	}
 	c := &client{load: l, Conn: conn, in: bufio.NewReader(conn)}
+	l.mu.Lock()
 	l.clients = append(l.clients, c)
+	l.mu.Unlock()
 	l.count("connections", 1)
 	c.ask("me lockd/2", "2 ")
 	return c

@@ -95,7 +95,7 @@ func differences(got, want map[string]int) (all []string) {
 func TestPrometheusAgainstALoadedServer(t *testing.T) {
 	needs.Full(t, "prometheus", "promtool")
 	server := startLockd(t, crowded)
-	p := startPrometheus(t, server.http)
+	p := startPrometheus(t, server.http, quicker)
 	p.becomes(t, `up{job="lockd"}`, 1)
 	s := span{from: time.Now(), step: scrapeInterval}
 	load, admin := everything(t, server)

@@ -25,14 +25,14 @@ type prom struct {
 	address string
 }
 
-// startPrometheus starts one with the files of deploy/prometheus, made quicker
-// and edited.
-func startPrometheus(t *testing.T, target string, edits ...func(config string) string) *prom {
+// startPrometheus starts one with the files of deploy/prometheus: scraping
+// quicker, with rules changed by a function, and the configuration edited.
+func startPrometheus(t *testing.T, target string, rules func(string) string, edits ...func(config string) string) *prom {
 	t.Helper()
 	dir := t.TempDir()
 	p := &prom{dir: dir}
 	p.configure(t, target, edits...)
-	write(t, filepath.Join(dir, "lockd.rules.yml"), quicker(read(t, deployed("prometheus", "lockd.rules.yml"))))
+	write(t, filepath.Join(dir, "lockd.rules.yml"), rules(read(t, deployed("prometheus", "lockd.rules.yml"))))
 	p.process = start(t, dir, "prometheus", "--config.file=prometheus.yml", "--storage.tsdb.path=data",
 		"--web.listen-address=127.0.0.1:0")
 	p.address = p.says(`msg="Listening on" address=(\S+)`)[1]
@@ -55,6 +55,8 @@ func (p *prom) configure(t *testing.T, target string, edits ...func(config strin
 	}
 	write(t, filepath.Join(p.dir, "prometheus.yml"), config)
 }
+
+func asDeployed(rules string) string { return rules }
 
 // quicker has alerts fire after a second, and a client wait for long after one.
 func quicker(rules string) string {

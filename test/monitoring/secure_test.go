@@ -75,7 +75,7 @@ func TestPrometheusScrapesByTLSAndPasswordAndIsRefusedWithAWrongOne(t *testing.T
 	dir := t.TempDir()
 	server := startLockd(t, secured(t, dir))
 	write(t, filepath.Join(dir, "password"), password)
-	p := startPrometheus(t, server.http, withTLS(t, dir))
+	p := startPrometheus(t, server.http, quicker, withTLS(t, dir))
 	p.becomes(t, `up{job="lockd"}`, 1)
 	p.becomes(t, `sum(lockd_connections)`, 0)
 	newLoad(t, server).connect(unixOnly)
