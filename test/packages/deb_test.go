@@ -3,6 +3,8 @@ package packages_test
 import (
 	"strings"
 	"testing"
+
+	"lockd/test/needs"
 )
 
 const anExample = "limits:\n  locks_per_connection: 7\n"
@@ -21,7 +23,7 @@ func TestDebLivesFromInstallationToPurge(t *testing.T) {
 	h.wantText(h.sh("stat -c '%G %a' /run/lockd.sock; getent group lockd"), "lockd 660")
 	h.checkShell()
 
-	h.upgradeWithALockHeld("dpkg -i "+dist+"new.deb", h.dpkg)
+	h.upgradeWithALockHeld(h.dpkg, "-i", dist+"new.deb")
 	h.wantText(h.dpkg("-i", dist+"new.deb"), "!still", "!restart") // nothing new
 	h.wantText(h.dpkg("-i", dist+"old.deb"), "lockd "+oldVersion+" is installed, and the server that runs is still "+newVersion+".", "No lock is held")
 
@@ -29,17 +31,14 @@ func TestDebLivesFromInstallationToPurge(t *testing.T) {
 }
 
 // upgradeWithALockHeld upgrades while a client holds a lock, and restarts.
-func (h host) upgradeWithALockHeld(command string, upgrade func(args ...string) string) {
+func (h host) upgradeWithALockHeld(upgrade func(args ...string) string, args ...string) {
 	h.t.Helper()
 	h.Write("/etc/lockd/lockd.yaml", anExample)
 	holder := h.Connect("tcp", "127.0.0.1:9999")
 	holder.Want("g foo", "1 Lock Get Success: foo")
 	pid := h.Property("MainPID")
 
-	args := strings.Fields(command)[1:]
-	h.wantText(upgrade(args...),
-		"lockd "+newVersion+" is installed, and the server that runs is still "+oldVersion+".",
-		"One lock is held on it now", "\n  systemctl restart lockd", "!mistake")
+	h.wantText(upgrade(args...), h.documented(), "!mistake")
 	h.WantProperty("MainPID", pid)
 	h.WantProperty("NeedDaemonReload", "no")
 	h.wantRunning(oldVersion)
@@ -60,6 +59,18 @@ func (h host) upgradeWithALockHeld(command string, upgrade func(args ...string) 
 	h.Run("systemctl", "restart", "lockd")
 	h.wantRunning(newVersion)
 	h.wantActive(true, "lockd.service", "lockd.socket")
+}
+
+// documented is what docs/operations.md says that an upgrade says.
+func (h host) documented() string {
+	h.t.Helper()
+	_, section, _ := strings.Cut(string(read(h.t, needs.Repository(), "docs/operations.md")), "\n## Upgrade\n")
+	_, block, _ := strings.Cut(section, "```text\n")
+	block, _, closed := strings.Cut(block, "```")
+	if !closed || !strings.Contains(block, newVersion) {
+		h.t.Fatalf("docs/operations.md does not show what an upgrade says: %q", block)
+	}
+	return strings.TrimSpace(block)
 }
 
 // checkShell looks for man pages and completions as a user would.

@@ -29,7 +29,7 @@ func TestRPMLivesFromInstallationToRemoval(t *testing.T) {
 	h.wantRunning(oldVersion)
 	h.wantText(h.sh("MANWIDTH=80 man lockd | col -b"), "SIGNALS")
 
-	h.upgradeWithALockHeld("rpm -U "+dist+"new.rpm", h.rpm)
+	h.upgradeWithALockHeld(h.rpm, "-U", dist+"new.rpm")
 	out, _ := h.Try("rpm", "-V", "lockd")
 	if lines := strings.Split(out, "\n"); len(lines) != 1 || !strings.HasSuffix(out, "c /etc/lockd/lockd.yaml") {
 		t.Errorf("rpm -V: %s", out)
