@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"image"
 	pixel "image/color"
+	"image/draw"
 	"image/png"
 	"maps"
 	"math"
@@ -129,18 +130,28 @@ func smaller(t *testing.T, picture []byte) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bounds, often := full.Bounds(), make(map[pixel.Color]int)
-	for i := range bounds.Dx() * bounds.Dy() {
-		often[full.At(i%bounds.Dx(), i/bounds.Dx())]++
+	bounds, often := full.Bounds(), make(map[pixel.RGBA]int)
+	pixels := image.NewRGBA(bounds)
+	draw.Draw(pixels, bounds, full, bounds.Min, draw.Src)
+	at := func(i int) pixel.RGBA {
+		p := pixels.Pix[4*i : 4*i+4]
+		return pixel.RGBA{R: p[0], G: p[1], B: p[2], A: p[3]}
 	}
-	colors := slices.SortedFunc(maps.Keys(often), func(a, b pixel.Color) int { return often[b] - often[a] })
-	palette, nearest := pixel.Palette(colors[:min(256, len(colors))]), make(map[pixel.Color]uint8)
+	for i := range len(pixels.Pix) / 4 {
+		often[at(i)]++
+	}
+	colors := slices.SortedFunc(maps.Keys(often), func(a, b pixel.RGBA) int { return often[b] - often[a] })
+	var palette pixel.Palette
+	for _, c := range colors[:min(256, len(colors))] {
+		palette = append(palette, c)
+	}
+	nearest := make(map[pixel.RGBA]uint8)
 	for _, c := range colors {
 		nearest[c] = uint8(palette.Index(c))
 	}
 	small := image.NewPaletted(bounds, palette)
 	for i := range small.Pix {
-		small.Pix[i] = nearest[full.At(i%bounds.Dx(), i/bounds.Dx())]
+		small.Pix[i] = nearest[at(i)]
 	}
 	var out bytes.Buffer
 	if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&out, small); err != nil {

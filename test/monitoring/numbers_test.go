@@ -94,6 +94,7 @@ func differences(got, want map[string]int) (all []string) {
 // each metric, with one Prometheus that scrapes it, and looks at both.
 func TestPrometheusAgainstALoadedServer(t *testing.T) {
 	needs.Full(t, "prometheus", "promtool")
+	t.Parallel()
 	server := startLockd(t, crowded)
 	p := startPrometheus(t, server.http, quicker)
 	p.becomes(t, `up{job="lockd"}`, 1)
