@@ -44,7 +44,7 @@ fuzz: ## each fuzz target for FUZZTIME
 	@FUZZTIME=$(FUZZTIME) test/fuzz.sh
 
 image: ## build the container image lockd:latest
-	DOCKER_BUILDKIT=1 $(DOCKER) build -f deploy/docker/Dockerfile --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) -t lockd:$(VERSION) -t lockd:latest .
+	DOCKER_BUILDKIT=1 $(DOCKER) build -f deploy/docker/Dockerfile --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) --build-arg GOPROXY -t lockd:$(VERSION) -t lockd:latest .
 
 dist: ## packages into dist/: deb, rpm and tar.gz, VERSION=1.2.3 or git's
 	@VERSION='$(VERSION)' COMMIT='$(COMMIT)' deploy/packages/build.sh dist

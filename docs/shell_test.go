@@ -26,6 +26,7 @@ import (
 //	              run in a scratch directory and needs neither root nor Docker.
 //	```sh root    the same, as root on a machine with a systemd of its own, on
 //	              which the packages are in dist/, as `make dist` leaves them
+//	```sh docker  is run by the tests in test/container, in the checkout
 //	```sh server  runs until the end of the document; its output must become the
 //	              next ```text
 //	```text log   the server has said this, among other things

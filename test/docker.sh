@@ -7,6 +7,8 @@
 #   docker.sh up   NAME          start; returns once the engine answers
 #   docker.sh exec NAME CMD...   run CMD where the engine's network is, with its
 #                                `docker` in the path; with CMD's exit code
+#   docker.sh full NAME CMD...   the same, but CMD sees the engine's files, too: it
+#                                may write to /etc, which is thrown away
 #   docker.sh pid  NAME          print the outer PID of the engine's namespaces
 #   docker.sh hold NAME          up, say "ready", wait for the end of stdin, down
 #   docker.sh down NAME          end it and clean up; may be repeated
@@ -14,7 +16,7 @@
 # DOCKER_DIR   where the state is kept (default: a folder in $TMPDIR or /tmp)
 set -euo pipefail
 
-usage() { sed -n '2,14s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+usage() { sed -n '2,16s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 [ $# -ge 2 ] || usage
 verb=$1 name=$2
 shift 2
@@ -31,6 +33,9 @@ dead() { ! alive; }
 # inside runs a command in the engine's network, but with the caller's files
 # and processes. Debian's docker comes first: others may not fit the engine.
 inside() { PATH=/usr/sbin:/usr/bin:$PATH nsenter --net="/proc/$(pid1)/ns/net" -- "$@"; }
+
+# full runs a command in all of the engine's namespaces, where it is called from.
+full() { nsenter --target "$(pid1)" --mount --pid --net --wd="$PWD" -- env "PATH=/usr/sbin:/usr/bin:$PATH" "$@"; }
 
 # poll TRIES CMD...: until CMD succeeds, 20 ms apart
 poll() {
@@ -66,9 +71,10 @@ mount --make-rprivate /
 ip link set lo up
 # No address comes from outside, not even where the machine has none of these.
 sysctl -qw net.ipv6.conf.all.disable_ipv6=0 net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.lo.disable_ipv6=0
-for d in /run /etc/docker; do
-  if [ -d $d ]; then mount -t tmpfs tmpfs $d; fi # not those of the machine's engine
-done
+# What the engine writes there is thrown away with it.
+mount -t tmpfs tmpfs /run
+mkdir /run/etc /run/etc.work
+mount -t overlay overlay -o lowerdir=/etc,upperdir=/run/etc,workdir=/run/etc.work /etc
 # - without iptables, published ports go through docker-proxy
 # - --oom-score-adjust=0, as less needs a capability that not every machine has
 dockerd --config-file "$dir/daemon.json" --data-root "$dir/data" --exec-root "$dir/run" --pidfile "$dir/dockerd.pid" \
@@ -118,6 +124,7 @@ hold() {
 case $verb in
 up | down | hold) "$verb" ;;
 exec) inside "$@" ;;
+full) full "$@" ;;
 pid) pid1 ;;
 *) usage ;;
 esac

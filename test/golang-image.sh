@@ -1,24 +1,13 @@
 #!/bin/bash
 # A stand-in for the image golang:1.26, where there is no registry: this
-# machine's Go, busybox, and the modules that a checkout needs, as a module
-# proxy of files. A Dockerfile that begins with the real one builds unchanged,
-# without a network. Needs Go and Debian's busybox-static.
+# machine's Go and busybox. A Dockerfile that begins with the real one builds
+# unchanged. Needs Go and Debian's busybox-static.
 #
-#   golang-image.sh MODULE   make the image; $DOCKER gets it (default: docker)
+#   golang-image.sh TAG    make the image; $DOCKER gets it (default: docker)
 set -euo pipefail
 
-usage() { sed -n '2,7s/^# \{0,1\}//p' "$0" >&2; exit 2; }
-[ $# = 1 ] && [ -f "$1/go.mod" ] || usage
-module=$1
-
-# proxy DIR: the modules that `go mod download` would fetch, and no others
-proxy() {
-  local cache
-  cache=$(go env GOMODCACHE)/cache/download
-  (cd "$module" && GOMODCACHE=$1/cache GOFLAGS=-modcacherw GOPROXY=file://$cache,$(go env GOPROXY) go mod download)
-  mv "$1/cache/cache/download" "$1/proxy"
-  rm -rf "$1/cache"
-}
+[ $# = 1 ] || { sed -n '2,6s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+tag=$1
 
 tools() {
   local applet
@@ -42,7 +31,6 @@ files() {
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 tools "$root"
-proxy "$root"
 # shellcheck disable=SC2086 # words
 files "$root" | ${DOCKER:-docker} import \
-  --change 'ENV PATH=/usr/local/go/bin:/bin GOTOOLCHAIN=local GOPROXY=file:///proxy' - golang:1.26
+  --change 'ENV PATH=/usr/local/go/bin:/bin GOPATH=/go GOTOOLCHAIN=local' - "$tag"
