@@ -37,8 +37,8 @@ type benchOptions struct {
 
 const benchLong = `Put a server under load and print its throughput, its latencies and the CPU time that it
 takes for a request. It may be any server of the protocol, and can be compared in the same
-run with others, with Redis, and with an echo server, which shows what the network and this
-program take by themselves.
+run with others, with Redis and memcached, and with an echo server, which shows what the
+network and this program take by themselves.
 
 The load is a closed loop: each connection sends a batch of requests (--pipeline) in one
 write, and the next batch when the whole of it is answered. A latency is the time from
@@ -51,9 +51,9 @@ of the ratios in the same round. CPU/op is the user and system time of the serve
 operation. It is known where the server runs on this machine and its process can be seen, for
 which it may take to be root, or --pid.
 
-The locks' names begin with lockd-bench- and hold a random part. Nothing stays held. A Redis
-gets keys of such names, and they are deleted in the end. Ctrl-C ends a run early and prints
-what there is.
+The locks' names begin with lockd-bench- and hold a random part. Nothing stays held. Redis
+and memcached get keys of such names, and they are deleted in the end. Ctrl-C ends a run early
+and prints what there is.
 
 The operations of --op, and what they send; several make a mix, by weights: NAME=8,NAME=2
 `
@@ -120,7 +120,7 @@ func (o *benchOptions) bind(cmd *cobra.Command) {
 	f.DurationVar(&o.warmup, "warmup", benchWarmup, "put it under load for `DURATION` before that")
 	f.StringVar(&o.operations, "op", "get-release", "`OPERATION`, or a mix of several")
 	f.IntVar(&o.rounds, "rounds", 0, fmt.Sprintf("`NUMBER` of rounds (default 1, or %d with --compare)", benchCompareRounds))
-	f.StringArrayVar(&o.compare, "compare", nil, "measure `SERVER` too: echo, redis://HOST:PORT or the URL of another lockd; can be repeated")
+	f.StringArrayVar(&o.compare, "compare", nil, "measure `SERVER` too: echo, redis://HOST:PORT, memcached://HOST:PORT or the URL of another lockd; can be repeated")
 	f.IntVar(&o.pid, "pid", 0, "process `ID` of the server, for its CPU time (default: found by its socket)")
 	f.BoolVar(&o.asJSON, "json", false, "print a JSON object with the figures of all rounds")
 }

@@ -95,23 +95,33 @@ func newScript(t Target, m Mix, depth, id int, own, hot string) *script {
 		s.requests = append(s.requests, lines[i%len(lines)]...)
 		s.ends = append(s.ends, len(s.requests))
 	}
-	if t.Kind == Redis {
-		s.farewell = redisFarewell(own) + "\n"
+	if farewell, _ := farewells(t.Kind); farewell != nil {
+		s.farewell = farewell(own) + "\n"
 	}
 	return s
 }
 
 func stepsOf(k Kind, o operation, own, hot string) []step {
-	if k == Redis {
-		return o.redis(own, hot)
-	}
-	steps := o.lockd(own, hot)
+	steps := o.stepsFor(k)(own, hot)
 	if k == Echo {
 		for i := range steps {
 			steps[i].answer = exactly(steps[i].request)
 		}
 	}
 	return steps
+}
+
+// farewells are the requests that delete what operations leave on a server whose
+// keys outlive connections: what is a connection's, and what is everybody's. They
+// are nil for others.
+func farewells(k Kind) (own, hot func(name string) string) {
+	switch k {
+	case Redis:
+		return redisFarewell, redisLastFarewell
+	case Memcached:
+		return memcachedFarewell, memcachedLastFarewell
+	}
+	return nil, nil
 }
 
 // batch is the bytes of n requests, the first being that number of the cycle.

@@ -1,5 +1,5 @@
 // Package bench puts servers under load and measures them: lockd and any other
-// server of its protocol, and for comparison an echo server and Redis.
+// server of its protocol, and for comparison an echo server, Redis and memcached.
 //
 // The load is a closed loop. Every connection sends a batch of requests, as many
 // as the pipeline is deep, in one write, and the next batch when the whole of it

@@ -153,13 +153,14 @@ func (m *measurement) halt() time.Duration {
 	return m.end()
 }
 
-// lastFarewell removes from a Redis what all connections have used.
+// lastFarewell removes what all connections have used and what would outlive them.
 func (m *measurement) lastFarewell() {
-	if m.target.Kind != Redis {
+	_, farewell := farewells(m.target.Kind)
+	if farewell == nil {
 		return
 	}
 	for _, w := range m.workers {
-		if w.conn != nil && w.say(redisLastFarewell(m.prefix+"hot")+"\n") == nil {
+		if w.conn != nil && w.say(farewell(m.prefix+"hot")+"\n") == nil {
 			return
 		}
 	}

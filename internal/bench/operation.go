@@ -14,21 +14,34 @@ type operation struct {
 	about  string
 	level2 bool                         // old servers do not know it
 	lockd  func(own, hot string) []step // own is the connection's name, hot is everybody's
-	redis  func(own, hot string) []step // nil where Redis has nothing like it
+	// nil where they have nothing like it
+	redis, memcached func(own, hot string) []step
+}
+
+// stepsFor is what makes up the operation for a kind of server; nil where that has
+// nothing like it. An echo server is sent what lockd is.
+func (o operation) stepsFor(k Kind) func(own, hot string) []step {
+	switch k {
+	case Redis:
+		return o.redis
+	case Memcached:
+		return o.memcached
+	}
+	return o.lockd
 }
 
 // operations has all of them. A request counts as one operation in the figures, so
 // get-release counts two.
 func operations() []operation {
 	return []operation{
-		{"get-release", "g and r of a lock of the connection's own", false, getRelease, redisSetDel},
-		{"get", "g of a lock that the connection already holds", false, get, redisSet},
-		{"inspect", "i of a lock that nobody holds", false, inspect, redisExists},
-		{"shared", "sg and sr of a shared lock of the connection's own", false, shared, redisCount},
-		{"shared-hot", "sg and sr of one shared lock for all", false, sharedHot, redisCountHot},
-		{"contended", "g and r of one lock for all; whether it is had or not is both right", false, contended, redisContended},
-		{"wait", "gw and r of one lock for all, first come first served (level 2)", true, wait, nil},
-		{"ping", "ping (level 2)", true, ping, redisPing},
+		{"get-release", "g and r of a lock of the connection's own", false, getRelease, redisSetDel, memcachedAddDelete},
+		{"get", "g of a lock that the connection already holds", false, get, redisSet, memcachedSet},
+		{"inspect", "i of a lock that nobody holds", false, inspect, redisExists, memcachedGet},
+		{"shared", "sg and sr of a shared lock of the connection's own", false, shared, redisCount, nil},
+		{"shared-hot", "sg and sr of one shared lock for all", false, sharedHot, redisCountHot, nil},
+		{"contended", "g and r of one lock for all; whether it is had or not is both right", false, contended, redisContended, memcachedContended},
+		{"wait", "gw and r of one lock for all, first come first served (level 2)", true, wait, nil, nil},
+		{"ping", "ping (level 2)", true, ping, redisPing, memcachedPing},
 	}
 }
 

@@ -13,9 +13,10 @@ type Kind int
 
 // What targets speak.
 const (
-	Lockd Kind = iota // lockd's protocol, of whatever level
-	Echo              // answers with what it is sent
-	Redis             // RESP
+	Lockd     Kind = iota // lockd's protocol, of whatever level
+	Echo                  // answers with what it is sent
+	Redis                 // RESP
+	Memcached             // its text protocol
 )
 
 // A Target is a server to measure.
@@ -28,7 +29,7 @@ type Target struct {
 }
 
 // ParseTarget takes tcp://HOST[:PORT], unix:///PATH, ws://HOST[:PORT],
-// redis://HOST[:PORT] or the word echo.
+// redis://HOST[:PORT], memcached://HOST[:PORT] or the word echo.
 func ParseTarget(text string) (Target, error) {
 	if text == "echo" {
 		return Target{Name: text, Kind: Echo}, nil
@@ -57,13 +58,15 @@ func parseURL(text string) (Target, error) {
 		return hostPort(u, Target{Network: "ws"}, "9998")
 	case "redis":
 		return hostPort(u, Target{Network: "tcp", Kind: Redis}, "6379")
+	case "memcached":
+		return hostPort(u, Target{Network: "tcp", Kind: Memcached}, "11211")
 	case "unix":
 		if u.Host != "" || len(u.Path) < 2 {
 			return Target{}, errors.New("the path must be absolute; want unix:///PATH, with three slashes")
 		}
 		return Target{Network: "unix", Address: u.Path}, nil
 	}
-	return Target{}, errors.New("want tcp://HOST:PORT, unix:///PATH, ws://HOST:PORT, redis://HOST:PORT or echo")
+	return Target{}, errors.New("want tcp://HOST:PORT, unix:///PATH, ws://HOST:PORT, redis://HOST:PORT, memcached://HOST:PORT or echo")
 }
 
 func hostPort(u *url.URL, t Target, defaultPort string) (Target, error) {
@@ -88,8 +91,8 @@ var ErrUnfit = errors.New("no such operation")
 // mix.
 func (t Target) Fits(m Mix) error {
 	for _, w := range m {
-		if t.Kind == Redis && w.operation.redis == nil {
-			return fmt.Errorf("%s: %w: Redis has nothing like %s", t.Name, ErrUnfit, w.operation.name)
+		if w.operation.stepsFor(t.Kind) == nil {
+			return fmt.Errorf("%s: %w: it has nothing like %s", t.Name, ErrUnfit, w.operation.name)
 		}
 	}
 	return nil

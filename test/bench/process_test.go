@@ -4,62 +4,28 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+
+	"lockd/internal/bench"
 )
 
-// echoVariable makes this binary an echo server.
+// echoVariable makes this binary an echo server for the network that it names.
 const echoVariable = "LOCKD_BENCH_ECHO"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(echoVariable) != "" {
-		echo()
+	if network := os.Getenv(echoVariable); network != "" {
+		if err := bench.ServeEcho(network, os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
 		return
 	}
 	os.Exit(m.Run())
-}
-
-// echoReply is as long as the reply to the benchmark's g.
-const echoReply = "1 Lock Get Success: bench:000000\n"
-
-// echo answers every line with a line, one goroutine for each connection,
-// flushed when no more input is waiting. It ends with its standard input.
-func echo() {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		panic(err)
-	}
-	fmt.Println(l.Addr())
-	go func() {
-		io.Copy(io.Discard, os.Stdin)
-		os.Exit(0)
-	}()
-	for {
-		c, err := l.Accept()
-		if err != nil {
-			panic(err)
-		}
-		go echoOne(c)
-	}
-}
-
-func echoOne(c net.Conn) {
-	defer c.Close()
-	r, w := bufio.NewReaderSize(c, 4096), bufio.NewWriterSize(c, 4096)
-	for {
-		if _, err := r.ReadSlice('\n'); err != nil {
-			return
-		}
-		w.WriteString(echoReply)
-		if r.Buffered() == 0 && w.Flush() != nil {
-			return
-		}
-	}
 }
 
 // A process is a server under measurement.
@@ -70,18 +36,25 @@ type process struct {
 
 func startEcho(b *testing.B) process {
 	b.Helper()
+	t := startEchoOver(b, "tcp")
+	return process{t.Address, t.PID}
+}
+
+// startEchoOver starts an echo server as a process of its own.
+func startEchoOver(b *testing.B, network string) bench.Target {
+	b.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		b.Fatal(err)
 	}
 	cmd := exec.Command(exe)
-	cmd.Env = append(os.Environ(), echoVariable+"=1")
-	out, err := cmd.StdoutPipe()
+	cmd.Env = append(os.Environ(), echoVariable+"="+network)
+	p, err := bench.StartEcho(network, cmd)
 	if err != nil {
 		b.Fatal(err)
 	}
-	line := startAndRead(b, cmd, out)
-	return process{line, cmd.Process.Pid}
+	b.Cleanup(func() { p.Close() })
+	return p.Target
 }
 
 // startLockd builds and starts the server, by default configuration but for the
