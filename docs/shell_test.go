@@ -27,6 +27,7 @@ import (
 //	```sh root    the same, as root on a machine with a systemd of its own, on
 //	              which the packages are in dist/, as `make dist` leaves them
 //	```sh docker  is run by the tests in test/container, in the checkout
+//	```sh prometheus  is run by the tests in test/monitoring, against a Prometheus
 //	```sh server  runs until the end of the document; its output must become the
 //	              next ```text
 //	```text log   the server has said this, among other things
