@@ -35,8 +35,9 @@ check: build ## the quick check: build, vet, gofumpt, staticcheck, tests without
 test: ## everything; as root on Debian it installs what that needs
 	@test/run.sh
 
-bench: ## Go benchmarks (BENCH=regexp COUNT=n), kept in bin/bench.txt
+bench: ## Go benchmarks (BENCH=regexp COUNT=n), kept in bin/bench.txt; as root on Debian it installs what they compare with
 	@mkdir -p bin
+	@[ "$$(id -u)" != 0 ] || [ ! -e /etc/debian_version ] || test/install-packages.sh
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) ./... | tee bin/bench.txt
 	@echo "compare two with COUNT=10: $(TOOL) benchstat OLD NEW"
 

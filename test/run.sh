@@ -22,36 +22,6 @@ step() {
   "$@" || failed+=("$name")
 }
 
-wanted_packages() { sed 's/#.*//' test/packages.txt; }
-
-missing_packages() {
-  local p
-  for p in $(wanted_packages); do
-    [ "$(dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null)" = installed ] || echo "$p"
-  done
-}
-
-# install_packages installs what is missing and starts no service of it.
-install_packages() {
-  local missing policy=/usr/sbin/policy-rc.d ours='' status=0
-  missing=$(missing_packages)
-  [ -n "$missing" ] || { echo "all there"; return; }
-  if [ ! -e $policy ]; then
-    printf '#!/bin/sh\nexit 101\n' >$policy
-    chmod 755 $policy
-    ours=yes
-    trap 'rm -f /usr/sbin/policy-rc.d' EXIT
-  fi
-  # shellcheck disable=SC2086 # a list
-  DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get update -q &&
-    DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -q -y --no-install-recommends $missing || status=$?
-  if [ "$ours" ]; then
-    rm -f $policy
-    trap - EXIT
-  fi
-  return $status
-}
-
 formatted() {
   local files
   files=$(go tool -modfile=tools/go.mod gofumpt -l .) || return
@@ -60,7 +30,7 @@ formatted() {
 
 prepare() {
   if [ "$(id -u)" = 0 ] && [ -e /etc/debian_version ] && command -v apt-get >/dev/null; then
-    step "packages" install_packages
+    step "packages" test/install-packages.sh
     if [ ${#failed[@]} = 0 ]; then
       export LOCKD_TEST_FULL=1 LOCKD_TEST_NEWER_ROOT=$PWD/bin/newer-root
       step "a newer systemd" test/newer-root.sh "$LOCKD_TEST_NEWER_ROOT"

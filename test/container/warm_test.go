@@ -21,7 +21,7 @@ func architectures() []string { return []string{"amd64", "arm64"} }
 // has compiled already, as it would be on the second build. Compiling all of it
 // anew takes minutes, twice, and tests nothing of ours.
 func (e *engine) warm() error {
-	context := filepath.Join(e.dir, "cache")
+	context := filepath.Join(e.dir, e.name, "compiled") // ends with the engine
 	if err := os.Mkdir(context, 0o755); err != nil {
 		return err
 	}
