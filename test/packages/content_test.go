@@ -254,6 +254,7 @@ func checkTarball(t *testing.T, content []byte) []string {
 
 // The packages of the other architecture differ in the binary alone.
 func TestLintianFindsNothing(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(packages(t, first, "lintian"), deb(newVersion, runtime.GOARCH))
 	if out := output(t, "lintian", "--allow-root", "--fail-on", "error,warning", path); strings.TrimSpace(out) != "" {
 		t.Error(out)

@@ -7,7 +7,8 @@ import (
 	"lockd/test/needs"
 )
 
-const anExample = "limits:\n  locks_per_connection: 7\n"
+// The grace is short, because a removal waits for a client that does not leave.
+const anExample = "limits:\n  locks_per_connection: 7\nshutdown:\n  grace: 1s\n"
 
 func TestDebLivesFromInstallationToPurge(t *testing.T) {
 	h := boot(t, "dpkg")

@@ -20,9 +20,11 @@ type host struct {
 // dist is where a host has the packages.
 const dist = "/opt/dist/"
 
-// boot boots a machine with packages, of which none is installed.
+// boot boots a machine with packages, of which none is installed. Machines know
+// nothing of each other, and much of their time is waiting.
 func boot(t *testing.T, tools ...string) host {
 	t.Helper()
+	t.Parallel()
 	built := packages(t, first, tools...)
 	old := filepath.Join(os.Getenv(builtVariable), older)
 	arch := runtime.GOARCH
