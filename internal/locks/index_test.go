@@ -14,7 +14,7 @@ func TestLocksOfOneHashAreToldApart(t *testing.T) {
 		{hash: hash + minChains, mode: Exclusive}, // the same chain
 	}
 	for i, name := range []string{"a", "a", "b", "", "a"} {
-		all[i].setName([]byte(name))
+		all[i].setShortName([]byte(name))
 	}
 	var sh shard
 	for i, l := range all {

@@ -32,6 +32,7 @@ type rest struct {
 	holders list[sharedHold, ofLock] // of a shared lock
 	queue   *queue                   // nil where nobody has waited yet. Nobody waits where nobody holds
 	name    []byte                   // a long one
+	next    *rest                    // in the list of free ones
 }
 
 // A hold is one session's part in one lock. It stands in the session's list, in
@@ -64,14 +65,6 @@ const broken grant = 1 << 63
 
 func (g grant) token() uint64 { return uint64(g &^ broken) }
 
-// needRest returns the rest, which it makes where there is none.
-func (l *lock) needRest() *rest {
-	if l.rest == nil {
-		l.rest = new(rest)
-	}
-	return l.rest
-}
-
 // name returns the name, which is only lent.
 func (l *lock) name() []byte {
 	if l.nameLen == longName {
@@ -80,14 +73,12 @@ func (l *lock) name() []byte {
 	return l.short[:l.nameLen]
 }
 
-func (l *lock) setName(name []byte) {
-	if len(name) <= shortName {
-		l.nameLen = uint8(copy(l.short[:], name))
-		return
-	}
+func (l *lock) setShortName(name []byte) { l.nameLen = uint8(copy(l.short[:], name)) }
+
+// setLongName needs the rest to be there.
+func (l *lock) setLongName(name []byte) {
 	l.nameLen = longName
-	r := l.needRest()
-	r.name = append(r.name[:0], name...)
+	l.rest.name = append(l.rest.name[:0], name...)
 }
 
 // holders returns how many hold the lock.

@@ -53,14 +53,29 @@ func (sh *shard) holdOf(l *lock, s *Session) *hold {
 func (sh *shard) create(hash uint32, m Mode, name []byte) *lock {
 	l := sh.free.lock()
 	l.hash, l.mode = hash, m
-	l.setName(name)
-	if m == Shared {
-		l.needRest()
+	if len(name) > shortName {
+		l.rest = sh.free.rest()
+		l.setLongName(name)
+	} else {
+		l.setShortName(name)
+		if m == Shared {
+			sh.needRest(l)
+		}
 	}
 	sh.locks.insert(l)
 	sh.counts[m].Locks++
 	sh.counts[m].NameBytes += uint64(len(name))
 	return l
+}
+
+// needRest returns the rest of l, which it gives it where there is none. L has its
+// name already.
+func (sh *shard) needRest(l *lock) *rest {
+	if l.rest == nil {
+		l.rest = sh.free.rest()
+		l.rest.name = nil // another's
+	}
+	return l.rest
 }
 
 // hold makes s the last holder of l.
@@ -112,17 +127,20 @@ func (sh *shard) drop(h *hold, kind EventKind, now time.Duration) (rest bool) {
 // releasing allocates nothing in the steady state. What is beyond that goes
 // back to the collector: a burst leaves no memory behind.
 type freeList struct {
-	locks                    *lock       // linked by next
-	holds                    *sharedHold // linked by nextHolder
-	waiters                  *waiter     // linked by nextArrived
-	nLocks, nHolds, nWaiters int
+	locks   *lock       // linked by next
+	rests   *rest       // linked by next. No lock in locks has one
+	holds   *sharedHold // linked by nextHolder
+	waiters *waiter     // linked by nextArrived
+
+	nLocks, nRests, nHolds, nWaiters int
 }
 
 const (
 	maxFreeLocks   = 16
+	maxFreeRests   = 16
 	maxFreeHolds   = 64
 	maxFreeWaiters = 16
-	// maxFreeName bounds the name buffer that a free lock may keep, in bytes.
+	// maxFreeName bounds the name buffer that a free rest may keep, in bytes.
 	maxFreeName = 64
 )
 
@@ -137,11 +155,34 @@ func (f *freeList) lock() *lock {
 }
 
 func (f *freeList) putLock(l *lock) {
-	if f.nLocks == maxFreeLocks || l.rest != nil && cap(l.rest.name) > maxFreeName {
+	if l.rest != nil {
+		f.putRest(l.rest)
+		l.rest = nil // the next may do without
+	}
+	if f.nLocks == maxFreeLocks {
 		return
 	}
 	l.next, f.locks = f.locks, l
 	f.nLocks++
+}
+
+// rest returns one with the room for a name that it may have had.
+func (f *freeList) rest() *rest {
+	r := f.rests
+	if r == nil {
+		return new(rest)
+	}
+	f.rests, r.next = r.next, nil
+	f.nRests--
+	return r
+}
+
+func (f *freeList) putRest(r *rest) {
+	if f.nRests == maxFreeRests || cap(r.name) > maxFreeName {
+		return
+	}
+	r.next, f.rests = f.rests, r
+	f.nRests++
 }
 
 func (f *freeList) hold() *sharedHold {

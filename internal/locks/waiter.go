@@ -77,7 +77,7 @@ func (l *lock) result() Result {
 func (sh *shard) enqueue(l *lock, s *Session, r Request) {
 	w := sh.free.waiter()
 	w.lock, w.session, w.since, w.max = l, s, r.Now, r.Max
-	more := l.needRest()
+	more := sh.needRest(l)
 	if more.queue == nil {
 		more.queue = new(queue)
 	}
