@@ -56,7 +56,7 @@ func explain(err error) error {
 	case errors.Is(err, client.ErrTimeout):
 		return unreachable(err, "--timeout gives the server longer")
 	case errors.Is(err, client.ErrDisconnected):
-		return unreachable(err, "is it a lockd that listens there, and does it run still?")
+		return leftAlone(err)
 	case errors.Is(err, client.ErrName):
 		exit.code = exitUsage
 	case errors.Is(err, client.ErrDisabled):

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"net"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -70,9 +72,19 @@ func badServer(err error) error {
 	return &exitError{err: err, code: exitUsage, hint: "want tcp://HOST:PORT, unix:///PATH or ws://HOST:PORT"}
 }
 
-// noServer is for a server that is not there.
+// noServer is for a server that is not there, or not for this user.
 func noServer(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Net == "unix" && errors.Is(err, fs.ErrPermission) {
+		return unreachable(err, "ls -l shows who may use the socket; whoever is new in its group has to log in again")
+	}
 	return unreachable(err, "does it run, and is it the one meant? --server or LOCKD_SERVER name another")
+}
+
+// leftAlone is for a server that has closed the connection: one that refuses
+// this client, or of which systemd has the socket, but which cannot start.
+func leftAlone(err error) error {
+	return unreachable(err, "does lockd run there, and does it let this client in? Its log tells, as by: journalctl -u lockd")
 }
 
 func unreachable(err error, hint string) error {

@@ -102,7 +102,7 @@ func loadConfig(o config.Options) (*config.Loaded, error) {
 	var path *fs.PathError
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		hint = fmt.Sprintf("uid %d, which this runs as, may not read it", os.Geteuid())
+		hint = fmt.Sprintf("uid %d, which this runs as, may not read it; chmod a+r lets everybody", os.Geteuid())
 	case errors.As(err, &path):
 		hint = "--config and LOCKD_CONFIG name the file"
 	case strings.Contains(err.Error(), ".yaml:"):

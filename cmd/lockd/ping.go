@@ -120,6 +120,8 @@ func ping(ctx context.Context, env environment, o oneReply, url string) error {
 	case errors.Is(err, client.ErrUnsupported): // which is an answer, too
 	case ctx.Err() != nil:
 		return explain(fmt.Errorf("ping %s: %w within %v", url, context.Cause(ctx), o.timeout))
+	case errors.Is(err, client.ErrDisconnected):
+		return leftAlone(fmt.Errorf("ping: %w", err))
 	case err != nil:
 		return unreachable(fmt.Errorf("ping: %w", err), "is it a lockd that listens there?")
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"lockd/internal/admin"
@@ -13,8 +14,19 @@ import (
 // summary is the state in a line.
 func (d *daemon) summary() string {
 	stats := d.server.Stats()
-	return fmt.Sprintf("%d connections, %d locks, %d shared locks",
-		stats.Connections(), stats.Locks.Exclusive.Locks, stats.Locks.Shared.Locks)
+	return strings.Join([]string{
+		counted(stats.Connections(), "connection"),
+		counted(stats.Locks.Exclusive.Locks, "lock"),
+		counted(stats.Locks.Shared.Locks, "shared lock"),
+	}, ", ")
+}
+
+// counted is a number of things, of which one has no s at its end.
+func counted(n uint64, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 func (d *daemon) addresses() []string {
