@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -164,10 +165,16 @@ func (d *daemon) tokens() *locks.Tokens {
 
 // checkWebConfig is for what only the endpoint itself can check.
 func checkWebConfig(c config.Config) error {
-	if err := admin.CheckWebConfig(c.HTTPWebConfig); err != nil {
-		return &exitError{err: err, code: exitUsage}
+	err := admin.CheckWebConfig(c.HTTPWebConfig)
+	if err == nil {
+		return nil
 	}
-	return nil
+	exit := &exitError{err: err, code: exitUsage}
+	// The toolkit passes on no more than the text, for the files that it names.
+	if strings.Contains(err.Error(), syscall.EACCES.Error()) {
+		exit.hint = fmt.Sprintf("uid %d, which this runs as, may not read it; a group of the server's can let it", os.Geteuid())
+	}
+	return exit
 }
 
 func (d *daemon) listen(ctx context.Context, sockets map[string][]*os.File) error {
