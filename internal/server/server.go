@@ -85,9 +85,11 @@ type Server struct {
 
 	mu        sync.Mutex
 	listeners map[*Listener]struct{}      // guarded by mu, as below
-	upgrading map[*upgradeSocket]struct{} // clients that have not asked for their WebSocket yet
+	upgrading map[*upgradeSocket]struct{} // clients that have no WebSocket yet
 	conns     map[*conn]struct{}
+	ending    bool          // no new listeners
 	closing   bool          // no new connections
+	destroyed bool          // no connections
 	empty     chan struct{} // closed when closing and the last connection has gone
 	left      sync.Cond     // on mu: a connection has gone, or was told to go
 	freed     chan struct{} // gets a token when a connection has gone
@@ -169,8 +171,12 @@ func (s *Server) Close(ctx context.Context) error {
 func (s *Server) Destroy() {
 	s.StopListening()
 	s.mu.Lock()
+	s.destroyed = true
 	for c := range s.conns {
 		c.interrupt()
+	}
+	for u := range s.upgrading {
+		u.interrupt()
 	}
 	s.left.Broadcast()
 	s.mu.Unlock()
@@ -193,7 +199,7 @@ func (s *Server) Closing() bool {
 // in the accept queue of a socket that was passed stays there for the next server.
 func (s *Server) StopListening() {
 	// Before closing is set: who has left the queue by then is served, not cut off.
-	for _, l := range s.openListeners() {
+	for _, l := range s.lastListeners() {
 		l.end()
 	}
 	// Not under mu: a Close waits for an accept under way, which may want it.
@@ -208,6 +214,14 @@ func (s *Server) openListeners() []*Listener {
 	return slices.Collect(maps.Keys(s.listeners))
 }
 
+// lastListeners returns the listeners there are and lets none follow.
+func (s *Server) lastListeners() []*Listener {
+	s.mu.Lock()
+	s.ending = true
+	s.mu.Unlock()
+	return s.openListeners()
+}
+
 // beginClosing lets no new clients in and returns the listeners to close.
 func (s *Server) beginClosing() []*Listener {
 	s.mu.Lock()
@@ -218,7 +232,9 @@ func (s *Server) beginClosing() []*Listener {
 	s.closing = true
 	close(s.listenersDone)
 	for u := range s.upgrading {
-		u.interrupt()
+		if u.plain {
+			u.interrupt()
+		}
 	}
 	s.drain()
 	s.checkEmpty()
@@ -237,7 +253,7 @@ func (s *Server) drain() {
 
 // checkEmpty must be called under mu.
 func (s *Server) checkEmpty() {
-	if s.closing && len(s.conns) == 0 {
+	if s.closing && len(s.conns)+len(s.upgrading) == 0 {
 		close(s.empty)
 	}
 }
@@ -245,7 +261,7 @@ func (s *Server) checkEmpty() {
 func (s *Server) addListener(l *Listener) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closing {
+	if s.ending {
 		return false
 	}
 	s.listeners[l] = struct{}{}

@@ -43,10 +43,11 @@ func (s *Server) serveWebSocket(l *Listener) error {
 	var serving sync.WaitGroup
 	serving.Go(func() { h.Serve(from) })
 	err := s.acceptFrom(l)
+	from.handing.Wait()
 	close(from.closed)
 	serving.Wait()
 	// Not h.Close: it closes connections under a mutex that one which is being
-	// upgraded needs to go on. StopListening has interrupted them instead.
+	// upgraded needs to go on. Destroy interrupts them instead.
 	from.upgrading.Wait()
 	return err
 }
@@ -58,6 +59,7 @@ type upgradeKey struct{}
 type upgradeListener struct {
 	*Listener
 	clients   chan net.Conn
+	handing   sync.WaitGroup // counts who is to come out of clients
 	closed    chan struct{}  // closed when no more come
 	upgrading sync.WaitGroup // counts the clients in Server.upgrading
 }
@@ -76,38 +78,42 @@ func (l *upgradeListener) Accept() (net.Conn, error) {
 func (l *upgradeListener) Addr() net.Addr { return socketAddr(l.address) }
 
 // beginUpgrade hands a client that has not sent its request yet to the HTTP
-// server, and takes it into the care of StopListening.
+// server, and takes it into the care of Close and Destroy.
 func (s *Server) beginUpgrade(from *upgradeListener, sock *socket) {
 	u := &upgradeSocket{socket: sock, from: from, srv: s, lost: make(chan struct{}), free: make(chan struct{})}
 	from.upgrading.Add(1)
 	s.mu.Lock()
 	s.upgrading[u] = struct{}{}
-	if s.closing {
-		u.interrupt()
-	}
 	s.mu.Unlock()
-	go func() { // not here, where the accept queue waits
-		select {
-		case from.clients <- u:
-		case <-from.closed:
-			u.Close()
-		}
-	}()
+	from.handing.Go(func() { from.clients <- u }) // not here, where the accept queue waits
 }
 
 // endUpgrade gives up a client that never asked for a WebSocket.
 func (s *Server) endUpgrade(u *upgradeSocket) {
 	s.mu.Lock()
 	delete(s.upgrading, u)
+	s.checkEmpty()
 	s.mu.Unlock()
 	u.from.upgrading.Done()
 }
 
-// trackUpgraded is track for a client that has its WebSocket now.
+// setPlain notes that a client has asked for something else than a WebSocket. The
+// HTTP server keeps its connection, but Close does not wait for it to ask better.
+func (s *Server) setPlain(u *upgradeSocket) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u.plain = true
+	if s.closing {
+		u.interrupt()
+	}
+}
+
+// trackUpgraded is track for a client that has its WebSocket now. It may have come
+// before the server began to close.
 func (s *Server) trackUpgraded(c *conn, u *upgradeSocket) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closing {
+	if s.destroyed {
 		return false
 	}
 	delete(s.upgrading, u)
@@ -127,6 +133,7 @@ type upgradeSocket struct {
 	losing   sync.Once
 	closing  sync.Once
 	lost     chan struct{} // closed when the client has closed, or the library gives it up
+	plain    bool          // it has asked for something else; guarded by Server.mu
 	upgraded bool          // a session lives on it; set before there is a library
 	free     chan struct{} // closed by the session's owner when it holds nothing and is not counted
 	ended    bool          // the client's stream has; belongs to who reads
@@ -192,10 +199,11 @@ func (u *upgradeSocket) Close() error {
 	u.closing.Do(func() {
 		if u.upgraded {
 			u.closeUpgraded()
-		} else {
-			u.srv.endUpgrade(u)
 		}
 		u.err = u.socket.Close()
+		if !u.upgraded {
+			u.srv.endUpgrade(u)
+		}
 	})
 	return u.err
 }
@@ -221,17 +229,20 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 	sock := r.Context().Value(upgradeKey{}).(*upgradeSocket)
 	if r.URL.Path != "/" {
 		http.NotFound(w, r)
+		s.setPlain(sock)
 		return
 	}
 	if origin := r.Header.Get("Origin"); !originAllowed(origin, s.settings.Load().Origins) {
 		s.gate.refuse(refusedOrigin)
 		s.logRefusal(sock.addr, refusedOrigin, slog.String("origin", origin))
 		http.Error(w, "origin not allowed; see websocket.origins in lockd's configuration", http.StatusForbidden)
+		s.setPlain(sock)
 		return
 	}
 	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true}) // origin is checked
-	if err != nil {
-		return // answered; the HTTP server goes on with the connection
+	if err != nil {                                                                       // answered; the HTTP server goes on with the connection
+		s.setPlain(sock)
+		return
 	}
 	ws.SetReadLimit(-1) // lines have a limit, messages none
 	link := newWSLink(ws, sock)
