@@ -105,7 +105,8 @@ func (s *service) comeAndGo(t *testing.T, other *client) {
 	if st.Connections() != crowd+1 || st.Locks.Exclusive.Locks != crowd+1 || st.Locks.Shared.Holders != crowd {
 		t.Fatalf("with all there: %+v", st)
 	}
-	if n := runtime.NumGoroutine() - goroutines; n < crowd || n > crowd+10 {
+	// Some that were there before may have ended meanwhile.
+	if n := runtime.NumGoroutine() - goroutines; n < crowd-10 || n > crowd+10 {
 		t.Errorf("%d goroutines serve %d connections", n, crowd)
 	}
 	if per := (int64(heap()) - int64(bytes)) / crowd; per > 8<<10 {

@@ -184,6 +184,11 @@ func TestTheTableIsFullAndThenNot(t *testing.T) {
 		other.ask("sg x", "0 Shared Lock Get Failure: x\n")
 		other.ask("r n1", "0 Lock Release Failure: n1\n")
 		c.ask("r n1", "1 Lock Release Success: n1\n")
+		other.ask("g n1", "1 Lock Get Success: n1\n")
+		other.ask("g x", "0 Lock Get Failure: x\n")
+		for _, name := range []string{"n2", "n3", "n4"} { // a shared lock is larger
+			c.ask("r "+name, "1 Lock Release Success: "+name+"\n")
+		}
 		other.ask("sg x", "1 Shared Lock Get Success: x\n")
 	})
 }
