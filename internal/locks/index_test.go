@@ -1,6 +1,9 @@
 package locks
 
-import "testing"
+import (
+	"testing"
+	"unsafe"
+)
 
 // A hash cannot be made to collide from outside, so this asks the
 // shard itself.
@@ -34,5 +37,15 @@ func TestLocksOfOneHashAreToldApart(t *testing.T) {
 			t.Errorf("lock %d is found after it was removed", i)
 		}
 		sh.locks.insert(all[i])
+	}
+}
+
+// One byte more, and each lock would take the allocator's next size.
+func TestAHeldLockIsOneObjectOf96Bytes(t *testing.T) {
+	if size := unsafe.Sizeof(lock{}); size != 96 {
+		t.Errorf("a lock has %d bytes", size)
+	}
+	if size := unsafe.Sizeof(rest{}); size > 64 {
+		t.Errorf("what stands beside some has %d bytes", size)
 	}
 }
