@@ -116,10 +116,11 @@ func ping(ctx context.Context, env environment, o oneReply, url string) error {
 	start := time.Now()
 	_, err = conn.Name(ctx)
 	took := time.Since(start)
+	err = errors.Unwrap(err) // without the command that was asked: the user asked ping
 	switch {
 	case errors.Is(err, client.ErrUnsupported): // which is an answer, too
 	case ctx.Err() != nil:
-		return explain(fmt.Errorf("ping %s: %w within %v", url, context.Cause(ctx), o.timeout))
+		return explain(fmt.Errorf("ping %s: %w (%v)", url, context.Cause(ctx), o.timeout))
 	case errors.Is(err, client.ErrDisconnected):
 		return leftAlone(fmt.Errorf("ping: %w", err))
 	case err != nil:
