@@ -1,6 +1,8 @@
 package server
 
 import (
+	"log/slog"
+
 	"lockd/internal/locks"
 	"lockd/internal/protocol"
 )
@@ -31,7 +33,15 @@ func (c *conn) breakLock(arg []byte) {
 		c.out = protocol.AppendNotHeld(c.out, name)
 		return
 	}
+	c.logGone("lock broken", told, slog.String("lock", string(name)), slog.Bool("shared", shared))
 	c.answerGone(told)
+}
+
+// logGone logs that this client has had others disconnected.
+func (c *conn) logGone(message string, told []*conn, attrs ...slog.Attr) {
+	attrs = append(attrs, slog.String("by", c.session.Label()),
+		slog.Int("disconnected", len(told)), slog.String("first", told[0].session.Label()))
+	c.srv.throttle.logAt(slog.LevelInfo, topicBreak, message, attrs...)
 }
 
 // Break implements locks.Owner.
@@ -60,6 +70,7 @@ func (c *conn) kick(addr []byte) {
 		c.out = protocol.AppendNoConnection(c.out, addr)
 		return
 	}
+	c.logGone("client disconnected by another", told, slog.String("address", string(addr)))
 	c.answerGone(told)
 }
 

@@ -9,13 +9,14 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// A topic is a kind of warning that clients can cause. Each has its own pace.
+// A topic is a kind of message that clients can cause. Each has its own pace.
 type topic uint8
 
 const (
 	topicRefused topic = iota
 	topicKeepalive
 	topicAccept
+	topicBreak
 	numTopics
 )
 
@@ -26,7 +27,7 @@ const (
 	warningBurst = 5
 )
 
-// A throttle logs warnings that clients can cause, at a bounded rate.
+// A throttle logs what clients can cause, at a bounded rate.
 type throttle struct {
 	log        *slog.Logger
 	limiters   [numTopics]*rate.Limiter
@@ -42,6 +43,10 @@ func newThrottle(log *slog.Logger) *throttle {
 }
 
 func (t *throttle) warn(about topic, message string, attrs ...slog.Attr) {
+	t.logAt(slog.LevelWarn, about, message, attrs...)
+}
+
+func (t *throttle) logAt(level slog.Level, about topic, message string, attrs ...slog.Attr) {
 	if !t.limiters[about].Allow() {
 		t.suppressed[about].Add(1)
 		return
@@ -49,5 +54,5 @@ func (t *throttle) warn(about topic, message string, attrs ...slog.Attr) {
 	if n := t.suppressed[about].Swap(0); n > 0 {
 		attrs = append(attrs, slog.Uint64("suppressed_before", n))
 	}
-	t.log.LogAttrs(context.Background(), slog.LevelWarn, message, attrs...)
+	t.log.LogAttrs(context.Background(), level, message, attrs...)
 }
