@@ -44,22 +44,6 @@ build() {
   GOARCH=$1 go build -trimpath -ldflags "-s -w -X main.version=$PACKAGE_VERSION -X main.commit=$commit" -o "$2" ./cmd/lockd
 }
 
-# third_party_licenses prints the licenses of all that is linked into the binary.
-third_party_licenses() {
-  local module version dir file
-  {
-    printf 'Go %s %s\n' "$(go env GOVERSION)" "$(go env GOROOT)"
-    go list -deps -f '{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}} {{.Dir}}{{end}}{{end}}' ./cmd/lockd | sort -u
-  } | while read -r module version dir; do
-    for file in "$dir"/LICENSE* "$dir"/COPYING* "$dir"/NOTICE*; do
-      [ -f "$file" ] || continue
-      printf '%s %s, %s\n\n' "$module" "$version" "${file##*/}"
-      cat "$file"
-      printf '\n%.0s' 1 2 3
-    done
-  done
-}
-
 debian_changelog() {
   cat <<END
 lockd ($PACKAGE_VERSION-1) unstable; urgency=medium
@@ -87,7 +71,7 @@ script() {
 lay_out() {
   cp -r "$top"/{README.md,CHANGELOG.md,LICENSE,configs,deploy} .
   mkdir docs man completions scripts
-  cp "$top"/docs/*.md docs
+  cp "$top"/docs/*.{md,png} docs
   rm -rf deploy/packages configs/*.go
   cp "$top"/deploy/packages/{nfpm.yaml,copyright,lintian-overrides,needrestart.conf} .
 
@@ -98,7 +82,7 @@ lay_out() {
   "./$native" completion zsh >completions/_lockd
   "./$native" completion fish >completions/lockd.fish
 
-  (cd "$top" && third_party_licenses) | gzip -n -9 >third-party-licenses.txt.gz
+  (cd "$top" && deploy/third-party-licenses.sh) | gzip -n -9 >third-party-licenses.txt.gz
   debian_changelog | gzip -n -9 >changelog.Debian.gz
   gzip -n -9 <CHANGELOG.md >changelog.gz
   script deb-preinst

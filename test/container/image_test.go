@@ -253,6 +253,7 @@ func TestImageHasNothingButLockd(t *testing.T) {
 		"etc/lockd/ -rwxr-xr-x 0", "etc/lockd/lockd.yaml -rw-r--r-- 0",
 		"usr/ -rwxr-xr-x 0", "usr/bin/ -rwxr-xr-x 0", "usr/bin/lockd -rwxr-xr-x 0",
 		"usr/share/ -rwxr-xr-x 0", "usr/share/doc/ -rwxr-xr-x 0", "usr/share/doc/lockd/ -rwxr-xr-x 0", "usr/share/doc/lockd/LICENSE -rw-r--r-- 0",
+		"usr/share/doc/lockd/third-party-licenses.txt -rw-r--r-- 0",
 		"var/ -rwxr-xr-x 0", "var/lib/ -rwxr-xr-x 0", "var/lib/lockd/ -rwxr-xr-x 65532",
 	}
 	if !slices.Equal(files, want) {
