@@ -4,44 +4,12 @@ import (
 	"bufio"
 	"fmt"
 	"net"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
-	"lockd/test/needs"
+	"lockd/test/servers"
 )
-
-// startMemcached starts one on a port of its own, and returns its address.
-func startMemcached(t *testing.T) (hostPort string, pid int) {
-	t.Helper()
-	needs.Tools(t, "memcached")
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	hostPort = l.Addr().String()
-	_, port, _ := net.SplitHostPort(hostPort)
-	l.Close()
-	cmd := exec.Command("memcached", "-l", "127.0.0.1", "-p", port, "-U", "0", "-u", "root")
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-	})
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); <-tick.C {
-		if c, err := net.Dial("tcp", hostPort); err == nil {
-			c.Close()
-			return hostPort, cmd.Process.Pid
-		}
-	}
-	t.Fatal("memcached does not listen")
-	return "", 0
-}
 
 // memcachedStat returns one of its counters.
 func memcachedStat(t *testing.T, hostPort, name string) string {
@@ -63,7 +31,7 @@ func memcachedStat(t *testing.T, hostPort, name string) string {
 }
 
 func TestMemcachedAnswersEachOperationRightlyAndKeepsNothing(t *testing.T) {
-	hostPort, pid := startMemcached(t)
+	hostPort, pid := servers.Memcached(t)
 	fit := 0
 	for _, operation := range Operations() {
 		name := operation[0]

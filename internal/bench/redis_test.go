@@ -5,48 +5,12 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
-	"lockd/test/needs"
+	"lockd/test/servers"
 )
-
-// startRedis starts one on a port of its own, and returns its address.
-func startRedis(t *testing.T) (hostPort string, pid int) {
-	t.Helper()
-	needs.Tools(t, "redis-server")
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	hostPort = l.Addr().String()
-	_, port, _ := net.SplitHostPort(hostPort)
-	l.Close()
-	cmd := exec.Command("redis-server", "--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no", "--dir", t.TempDir())
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-	})
-	said := ""
-	for lines := bufio.NewScanner(out); lines.Scan(); {
-		said += lines.Text() + "\n"
-		if strings.Contains(strings.ToLower(lines.Text()), "ready to accept connections") {
-			go io.Copy(io.Discard, out) // until it is killed
-			return hostPort, cmd.Process.Pid
-		}
-	}
-	t.Fatalf("redis-server ended:\n%s", said)
-	return "", 0
-}
 
 // askRedis sends an inline command and returns the first line of the answer.
 func askRedis(t *testing.T, hostPort, command string) string {
@@ -66,7 +30,7 @@ func askRedis(t *testing.T, hostPort, command string) string {
 }
 
 func TestRedisAnswersEachOperationRightlyAndKeepsNothing(t *testing.T) {
-	hostPort, pid := startRedis(t)
+	hostPort, pid := servers.Redis(t)
 	for _, operation := range Operations() {
 		name := operation[0]
 		if name == "wait" {
@@ -90,7 +54,7 @@ func TestRedisAnswersEachOperationRightlyAndKeepsNothing(t *testing.T) {
 }
 
 func TestRedisIsSentTheCommandsThatAreLikeOurs(t *testing.T) {
-	hostPort, _ := startRedis(t)
+	hostPort, _ := servers.Redis(t)
 	measureOne(t, shortOptions(t, "get-release,inspect,shared-hot,ping"), "redis://"+hostPort)
 	c, err := net.Dial("tcp", hostPort)
 	if err != nil {

@@ -2,12 +2,12 @@ package bench
 
 import (
 	"fmt"
-	"net"
 	"os/exec"
 	"testing"
 	"time"
 
 	"lockd/internal/bench"
+	"lockd/test/servers"
 )
 
 // BenchmarkBeside measures lockd beside servers that many people know, and the
@@ -52,57 +52,19 @@ func known(b *testing.B) (targets []bench.Target) {
 	for _, s := range []struct {
 		kind    bench.Kind
 		program string
-		args    func(port string) []string
+		start   func(testing.TB) (hostPort string, pid int)
 	}{
-		{bench.Redis, "redis-server", func(port string) []string {
-			return []string{"--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no"}
-		}},
-		{bench.Memcached, "memcached", func(port string) []string {
-			return []string{"-l", "127.0.0.1", "-p", port, "-U", "0", "-u", "root", "-c", "10000"}
-		}},
+		{bench.Redis, "redis-server", servers.Redis},
+		{bench.Memcached, "memcached", servers.Memcached},
 	} {
 		if _, err := exec.LookPath(s.program); err != nil {
 			b.Logf("LEFT OUT: %s is not installed", s.program)
 			continue
 		}
-		address := freeAddress(b)
-		_, port, _ := net.SplitHostPort(address)
-		startServer(b, address, exec.Command(s.program, s.args(port)...))
-		targets = append(targets, bench.Target{Name: s.program, Kind: s.kind, Network: "tcp", Address: address})
+		address, pid := s.start(b)
+		targets = append(targets, bench.Target{Name: s.program, Kind: s.kind, Network: "tcp", Address: address, PID: pid})
 	}
 	return targets
-}
-
-func freeAddress(b *testing.B) string {
-	b.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
-// startServer starts what will serve an address, until the benchmark ends.
-func startServer(b *testing.B, address string, cmd *exec.Cmd) {
-	b.Helper()
-	cmd.Dir = b.TempDir()
-	if err := cmd.Start(); err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-	})
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); <-tick.C {
-		if c, err := net.Dial("tcp", address); err == nil {
-			c.Close()
-			return
-		}
-	}
-	b.Fatalf("%s does not serve %s", cmd.Path, address)
 }
 
 // beside reports lockd's throughput, and its ratios to the others': of the
