@@ -114,23 +114,41 @@ func (t *Table) Get(s *Session, r Request) (Result, error) {
 	if s.wait != nil {
 		return t.endWait(s, r.Now)
 	}
-	limits := t.limits.Load()
 	hash, sh := t.find(r.Mode, r.Name)
 	sh.mu.Lock()
-	defer sh.mu.Unlock()
 	l := sh.lookup(hash, r.Mode, r.Name)
+	h, err := sh.judge(l, s, &r)
+	var result Result
+	switch {
+	case err == nil:
+		if h == nil {
+			h = sh.grant(l, s, &r, hash)
+		}
+		result = Result{Holders: h.lock.holders(), Token: h.grant.token()}
+	case err != ErrWaiting:
+		result = l.result()
+	}
+	sh.mu.Unlock()
+	return result, err
+}
+
+// judge returns the hold that s has of l already; or nil where it may have one, whose
+// bytes it has counted then; or why it may not, and with ErrWaiting it waits.
+// l is nil where nobody holds the lock.
+func (sh *shard) judge(l *lock, s *Session, r *Request) (*hold, error) {
+	limits := sh.table.limits.Load()
 	blocked := error(nil)
 	if l != nil {
 		if h := sh.holdOf(l, s); h != nil {
-			return Result{Holders: l.holders(), Token: h.grant.token()}, nil
+			return h, nil
 		}
 		blocked = l.blocks(r)
 		if blocked != nil && !r.Wait {
-			return l.result(), blocked
+			return nil, blocked
 		}
 	}
 	if limits.SessionHolds > 0 && s.holds.len >= limits.SessionHolds {
-		return l.result(), ErrSessionLimit
+		return nil, ErrSessionLimit
 	}
 	size := holdBytes(r.Mode)
 	switch {
@@ -139,22 +157,26 @@ func (t *Table) Get(s *Session, r Request) (Result, error) {
 	case l == nil:
 		size += lockBytes(r.Mode, len(r.Name))
 	}
-	if used := t.bytes.Add(size); limits.Bytes > 0 && used > limits.Bytes {
-		t.bytes.Add(-size)
-		return l.result(), ErrTableFull
+	if used := sh.table.bytes.Add(size); limits.Bytes > 0 && used > limits.Bytes {
+		sh.table.bytes.Add(-size)
+		return nil, ErrTableFull
 	}
 	if blocked != nil {
 		sh.enqueue(l, s, r)
-		return Result{}, ErrWaiting
+		return nil, ErrWaiting
 	}
+	return nil, nil
+}
+
+// grant makes s a holder as asked, of a new lock where l is nil.
+func (sh *shard) grant(l *lock, s *Session, r *Request, hash uint32) *hold {
 	if l == nil {
 		l = sh.create(hash, r.Mode, r.Name)
 	}
-	h := sh.hold(l, s, r.Now)
 	if r.Queue {
 		sh.durations[r.Mode].Wait.observe(0)
 	}
-	return Result{Holders: l.holders(), Token: h.grant.token()}, nil
+	return sh.hold(l, s, r.Now)
 }
 
 // endWait returns what the session's wait was granted, or takes it out of the

@@ -49,7 +49,7 @@ func (l *lock) fits(limit int) bool {
 
 // blocks tells why a request cannot be granted now, nil where it can. The lock is
 // not held by who asks.
-func (l *lock) blocks(r Request) error {
+func (l *lock) blocks(r *Request) error {
 	switch {
 	case r.Queue && l.waiting() > 0:
 		return ErrQueue
@@ -74,7 +74,7 @@ func (l *lock) result() Result {
 }
 
 // enqueue puts s at the end of l's queue.
-func (sh *shard) enqueue(l *lock, s *Session, r Request) {
+func (sh *shard) enqueue(l *lock, s *Session, r *Request) {
 	w := sh.free.waiter()
 	w.lock, w.session, w.since, w.max = l, s, r.Now, r.Max
 	more := sh.needRest(l)

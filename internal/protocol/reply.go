@@ -102,6 +102,10 @@ func appendPair(dst []byte, value string) []byte {
 	return append(dst, '\n')
 }
 
+// appendNamed is not inlined: its variables would stand in the frame of who asks the
+// table, and below that whole call (see TestStacksStaySmall of package server).
+//
+//go:noinline
 func appendNamed(dst []byte, text string, name []byte) []byte {
 	dst = append(dst, text...)
 	dst = append(dst, name...)

@@ -163,7 +163,9 @@ func (c *conn) run() {
 		if cut == protocol.Incomplete {
 			return
 		}
-		c.take(line, cut)
+		if c.isCommand(line, cut) {
+			c.execute(line)
+		}
 		c.flushReply()
 	}
 	if c.err != nil {
@@ -202,13 +204,15 @@ func (c *conn) runLast() {
 	case verb.Level() > 1:
 		c.stripe.read[protocol.Unknown].Add(1)
 	default:
-		c.take(c.unread, protocol.Complete)
+		if c.isCommand(c.unread, protocol.Complete) {
+			c.execute(c.unread)
+		}
 	}
 	c.unread = nil
 }
 
-// take does what a line asks for.
-func (c *conn) take(line []byte, cut protocol.Cut) {
+// isCommand tells whether a line is to be executed, and answers it where it is not.
+func (c *conn) isCommand(line []byte, cut protocol.Cut) bool {
 	first := !c.spoken
 	c.spoken = true
 	tooLong := cut == protocol.TooLong
@@ -222,8 +226,9 @@ func (c *conn) take(line []byte, cut protocol.Cut) {
 			c.out = protocol.AppendTooLong(c.out)
 		}
 	default:
-		c.execute(line)
+		return true
 	}
+	return false
 }
 
 // refuseHTTP answers a client that speaks HTTP and ends the connection before

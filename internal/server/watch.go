@@ -89,11 +89,14 @@ func newHub() *hub {
 }
 
 // note keeps an event for the next delivery. It is called under the mutex of the
-// lock.
+// lock, deep in the stack: see TestStacksStaySmall.
 func (h *hub) note(e locks.Event) {
-	if h.watching.Load() == 0 {
-		return
+	if h.watching.Load() > 0 {
+		h.keep(e)
 	}
+}
+
+func (h *hub) keep(e locks.Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {
