@@ -212,10 +212,10 @@ func (w *simWorld) judgeKick(_ *simClient, a *simAnswer) string {
 }
 
 // wantGoneFirst wants those whom fr or kick has disconnected to have seen their
-// end before it was answered. Where there was more than one of these, it can not
-// be told whose victims they are.
+// end before it was answered. Where there was more than one of these, or the server
+// was destroyed meanwhile, it can not be told whose victims they are.
 func (w *simWorld) wantGoneFirst() {
-	if len(w.attacks) != 1 {
+	if len(w.attacks) != 1 || w.destroyed {
 		return
 	}
 	for _, a := range w.answers {
