@@ -95,6 +95,12 @@ func (c *Client) Close() error {
 	return nil
 }
 
+func (c *Client) isClosed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
+}
+
 // List returns who holds and who waits for the locks of a query, as [Conn.List]
 // does.
 func (c *Client) List(ctx context.Context, q Query) ([]Entry, error) {

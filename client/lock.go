@@ -78,6 +78,9 @@ func (c *Client) acquire(ctx context.Context, w wish) (*Lock, error) {
 		defer cancel()
 		l.giveBack(giveBackCtx)
 		return nil, describe("lock", w.name, fmt.Errorf("%w: %w", ctx.Err(), ErrNotAcquired))
+	case c.isClosed(): // Close had disconnected the holder before, and disconnects this one
+		l.lapse()
+		return nil, describe("lock", w.name, ErrClosed)
 	}
 	l.conn.whenEnded(l.lose)
 	if c.options.KeepAlive > 0 {
