@@ -116,7 +116,9 @@ func ping(ctx context.Context, env environment, o oneReply, url string) error {
 	start := time.Now()
 	_, err = conn.Name(ctx)
 	took := time.Since(start)
-	err = errors.Unwrap(err) // without the command that was asked: the user asked ping
+	if inner := errors.Unwrap(err); inner != nil {
+		err = inner // without the command that was asked: the user asked ping
+	}
 	switch {
 	case errors.Is(err, client.ErrUnsupported): // which is an answer, too
 	case ctx.Err() != nil:

@@ -213,7 +213,7 @@ func (l *lock) appendEntries(dst []Entry, name []byte, waiters bool) []Entry {
 	if !waiters || l.waiting() == 0 {
 		return dst
 	}
-	for w := l.rest.queue.first; w != nil; w = w.nextQueued {
+	for w := l.extra.queue.first; w != nil; w = w.nextQueued {
 		dst = append(dst, Entry{
 			Name: name, Session: w.session, Since: w.since, Max: w.max, place: place, Mode: l.mode, Waiting: true,
 		})

@@ -45,7 +45,7 @@ func TestAHeldLockIsOneObjectOf96Bytes(t *testing.T) {
 	if size := unsafe.Sizeof(lock{}); size != 96 {
 		t.Errorf("a lock has %d bytes", size)
 	}
-	if size := unsafe.Sizeof(rest{}); size > 64 {
+	if size := unsafe.Sizeof(extra{}); size > 64 {
 		t.Errorf("what stands beside some has %d bytes", size)
 	}
 }

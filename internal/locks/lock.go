@@ -11,14 +11,14 @@ import (
 // Most locks are exclusive ones with a short name that nobody waits for. All of
 // such a lock, its hold included, is one object of 96 bytes, which is a size that
 // the allocator has: with the index some 105 bytes for a lock, where names and
-// lists in every lock came to 190. What else a lock can have is in rest.
+// lists in every lock came to 190. What else a lock can have is in extra.
 type lock struct {
-	next    *lock // in the shard's index, or in its list of free ones
-	rest    *rest // nil where nothing of it was needed yet
-	own     hold  // the hold of an exclusive lock; its session is nil where there is none
+	next    *lock  // in the shard's index, or in its list of free ones
+	extra   *extra // nil where nothing of it was needed yet
+	own     hold   // the hold of an exclusive lock; its session is nil where there is none
 	hash    uint32
 	mode    Mode
-	nameLen uint8 // longName: the name is in rest
+	nameLen uint8 // longName: the name is in extra
 	short   [shortName]byte
 }
 
@@ -27,12 +27,12 @@ const (
 	longName  = shortName + 1
 )
 
-// A rest is what most locks do without.
-type rest struct {
+// An extra is what most locks do without.
+type extra struct {
 	holders list[sharedHold, ofLock] // of a shared lock
 	queue   *queue                   // nil where nobody has waited yet. Nobody waits where nobody holds
 	name    []byte                   // a long one
-	next    *rest                    // in the list of free ones
+	next    *extra                   // in the list of free ones
 }
 
 // A hold is one session's part in one lock. It stands in the session's list, in
@@ -49,7 +49,7 @@ type hold struct {
 // order, and in its shard's index.
 type sharedHold struct {
 	hold
-	prevHolder, nextHolder *sharedHold // in lock.rest.holders; next also in the list of free ones
+	prevHolder, nextHolder *sharedHold // in lock.extra.holders; next also in the list of free ones
 	next                   *sharedHold // in the shard's index
 }
 
@@ -68,24 +68,24 @@ func (g grant) token() uint64 { return uint64(g &^ broken) }
 // name returns the name, which is only lent.
 func (l *lock) name() []byte {
 	if l.nameLen == longName {
-		return l.rest.name
+		return l.extra.name
 	}
 	return l.short[:l.nameLen]
 }
 
 func (l *lock) setShortName(name []byte) { l.nameLen = uint8(copy(l.short[:], name)) }
 
-// setLongName needs the rest to be there.
+// setLongName needs the extra to be there.
 func (l *lock) setLongName(name []byte) {
 	l.nameLen = longName
-	l.rest.name = append(l.rest.name[:0], name...)
+	l.extra.name = append(l.extra.name[:0], name...)
 }
 
 // holders returns how many hold the lock.
 func (l *lock) holders() int {
 	switch {
 	case l.mode == Shared:
-		return l.rest.holders.len
+		return l.extra.holders.len
 	case l.own.session != nil:
 		return 1
 	}
@@ -99,7 +99,7 @@ func (l *lock) holds() iter.Seq[*hold] {
 			_ = l.own.session == nil || yield(&l.own)
 			return
 		}
-		for h := l.rest.holders.first; h != nil; h = h.nextHolder {
+		for h := l.extra.holders.first; h != nil; h = h.nextHolder {
 			if !yield(&h.hold) {
 				return
 			}
@@ -119,7 +119,7 @@ const (
 func lockBytes(m Mode, nameLen int) int64 {
 	sum := int64(unsafe.Sizeof(lock{})) + 2*pointerBytes + int64(nameLen)
 	if m == Shared {
-		sum += int64(unsafe.Sizeof(rest{}))
+		sum += int64(unsafe.Sizeof(extra{}))
 	}
 	return sum
 }

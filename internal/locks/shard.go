@@ -54,12 +54,12 @@ func (sh *shard) create(hash uint32, m Mode, name []byte) *lock {
 	l := sh.free.lock()
 	l.hash, l.mode = hash, m
 	if len(name) > shortName {
-		l.rest = sh.free.rest()
+		l.extra = sh.free.extra()
 		l.setLongName(name)
 	} else {
 		l.setShortName(name)
 		if m == Shared {
-			sh.needRest(l)
+			sh.needExtra(l)
 		}
 	}
 	sh.locks.insert(l)
@@ -68,14 +68,14 @@ func (sh *shard) create(hash uint32, m Mode, name []byte) *lock {
 	return l
 }
 
-// needRest returns the rest of l, which it gives it where there is none. L has its
+// needExtra returns the extra of l, which it gives it where there is none. L has its
 // name already.
-func (sh *shard) needRest(l *lock) *rest {
-	if l.rest == nil {
-		l.rest = sh.free.rest()
-		l.rest.name = nil // another's
+func (sh *shard) needExtra(l *lock) *extra {
+	if l.extra == nil {
+		l.extra = sh.free.extra()
+		l.extra.name = nil // another's
 	}
-	return l.rest
+	return l.extra
 }
 
 // hold makes s the last holder of l.
@@ -89,7 +89,7 @@ func (sh *shard) hold(l *lock, s *Session, now time.Duration) *hold {
 	s.holds.append(h)
 	sh.counts[l.mode].Holders++
 	if l.mode == Shared {
-		l.rest.holders.append(h.shared())
+		l.extra.holders.append(h.shared())
 		sh.shared.insert(h.shared())
 	}
 	h.happened(Granted)
@@ -106,7 +106,7 @@ func (sh *shard) drop(h *hold, kind EventKind, now time.Duration) (rest bool) {
 	sh.durations[l.mode].Hold.observe(now - h.since)
 	sh.table.bytes.Add(-holdBytes(l.mode))
 	if l.mode == Shared {
-		l.rest.holders.remove(h.shared())
+		l.extra.holders.remove(h.shared())
 		sh.shared.remove(h.shared())
 		sh.free.putHold(h.shared())
 	}
@@ -128,19 +128,19 @@ func (sh *shard) drop(h *hold, kind EventKind, now time.Duration) (rest bool) {
 // back to the collector: a burst leaves no memory behind.
 type freeList struct {
 	locks   *lock       // linked by next
-	rests   *rest       // linked by next. No lock in locks has one
+	extras  *extra      // linked by next. No lock in locks has one
 	holds   *sharedHold // linked by nextHolder
 	waiters *waiter     // linked by nextArrived
 
-	nLocks, nRests, nHolds, nWaiters int
+	nLocks, nExtras, nHolds, nWaiters int
 }
 
 const (
 	maxFreeLocks   = 16
-	maxFreeRests   = 16
+	maxFreeExtras  = 16
 	maxFreeHolds   = 64
 	maxFreeWaiters = 16
-	// maxFreeName bounds the name buffer that a free rest may keep, in bytes.
+	// maxFreeName bounds the name buffer that a free extra may keep, in bytes.
 	maxFreeName = 64
 )
 
@@ -155,9 +155,9 @@ func (f *freeList) lock() *lock {
 }
 
 func (f *freeList) putLock(l *lock) {
-	if l.rest != nil {
-		f.putRest(l.rest)
-		l.rest = nil // the next may do without
+	if l.extra != nil {
+		f.putExtra(l.extra)
+		l.extra = nil // the next may do without
 	}
 	if f.nLocks == maxFreeLocks {
 		return
@@ -166,23 +166,23 @@ func (f *freeList) putLock(l *lock) {
 	f.nLocks++
 }
 
-// rest returns one with the room for a name that it may have had.
-func (f *freeList) rest() *rest {
-	r := f.rests
+// extra returns one with the room for a name that it may have had.
+func (f *freeList) extra() *extra {
+	r := f.extras
 	if r == nil {
-		return new(rest)
+		return new(extra)
 	}
-	f.rests, r.next = r.next, nil
-	f.nRests--
+	f.extras, r.next = r.next, nil
+	f.nExtras--
 	return r
 }
 
-func (f *freeList) putRest(r *rest) {
-	if f.nRests == maxFreeRests || cap(r.name) > maxFreeName {
+func (f *freeList) putExtra(r *extra) {
+	if f.nExtras == maxFreeExtras || cap(r.name) > maxFreeName {
 		return
 	}
-	r.next, f.rests = f.rests, r
-	f.nRests++
+	r.next, f.extras = f.extras, r
+	f.nExtras++
 }
 
 func (f *freeList) hold() *sharedHold {

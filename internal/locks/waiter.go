@@ -11,7 +11,7 @@ import (
 type waiter struct {
 	lock                     *lock
 	session                  *Session
-	prevQueued, nextQueued   *waiter // in lock.rest.queue
+	prevQueued, nextQueued   *waiter // in lock.extra.queue
 	prevArrived, nextArrived *waiter // in shard.waiters; next also in the list of free ones
 	since                    time.Duration
 	max                      int
@@ -32,10 +32,10 @@ func (inArrival) of(w *waiter) (prev, next **waiter) { return &w.prevArrived, &w
 
 // waiting returns how many wait for the lock.
 func (l *lock) waiting() int {
-	if l.rest == nil || l.rest.queue == nil {
+	if l.extra == nil || l.extra.queue == nil {
 		return 0
 	}
-	return l.rest.queue.len
+	return l.extra.queue.len
 }
 
 // fits tells whether one more may hold the lock, as far as its holders go. No
@@ -77,7 +77,7 @@ func (l *lock) result() Result {
 func (sh *shard) enqueue(l *lock, s *Session, r *Request) {
 	w := sh.free.waiter()
 	w.lock, w.session, w.since, w.max = l, s, r.Now, r.Max
-	more := sh.needRest(l)
+	more := sh.needExtra(l)
 	if more.queue == nil {
 		more.queue = new(queue)
 	}
@@ -96,10 +96,10 @@ const serveAtOnce = 64
 // Nobody overtakes these meanwhile, as they stand in the queue.
 func (sh *shard) serve(l *lock, now time.Duration) (rest bool) {
 	for range serveAtOnce {
-		if l.waiting() == 0 || !l.fits(l.rest.queue.first.max) {
+		if l.waiting() == 0 || !l.fits(l.extra.queue.first.max) {
 			return false
 		}
-		w := l.rest.queue.first
+		w := l.extra.queue.first
 		sh.dequeue(w, now)
 		h := sh.hold(l, w.session, now)
 		sh.table.bytes.Add(holdBytes(l.mode))
@@ -131,7 +131,7 @@ func (sh *shard) unlockAndServe(l *lock, rest bool, now time.Duration) {
 // dequeue takes w, whose wait is over, out of the queue.
 func (sh *shard) dequeue(w *waiter, now time.Duration) {
 	m := w.lock.mode
-	w.lock.rest.queue.remove(w)
+	w.lock.extra.queue.remove(w)
 	sh.waiters.remove(w)
 	sh.counts[m].Waiters--
 	sh.durations[m].Wait.observe(now - w.since)

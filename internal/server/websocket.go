@@ -240,8 +240,8 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true}) // origin is checked
-	if err != nil {                                                                       // answered; the HTTP server goes on with the connection
-		s.setPlain(sock)
+	if err != nil {
+		s.setPlain(sock) // it is answered, and the HTTP server goes on with the connection
 		return
 	}
 	ws.SetReadLimit(-1) // lines have a limit, messages none
