@@ -14,6 +14,7 @@ import (
 	"lockd/internal/locks"
 	"lockd/internal/protocol"
 	"lockd/internal/server"
+	"lockd/test/markdown"
 )
 
 // The dialogues of protocol.md, in the form that its beginning explains. What
@@ -27,7 +28,7 @@ import (
 //	locks=N       limits.locks_per_connection is N
 //	line_bytes=N  limits.line_bytes is N
 type dialogue struct {
-	block
+	markdown.Block
 	t         *testing.T
 	server    *service
 	transport string
@@ -39,15 +40,15 @@ type dialogue struct {
 
 func TestDialoguesAreWhatTheServerSays(t *testing.T) {
 	count := 0
-	for _, b := range blocks(t, "protocol.md") {
-		if b.language != "dialogue" {
+	for _, b := range markdown.Blocks(t, "protocol.md") {
+		if b.Language != "dialogue" {
 			continue
 		}
 		count++
 		for _, transport := range transportsOf(b) {
-			t.Run(fmt.Sprintf("line %d over %s", b.line, transport), func(t *testing.T) {
+			t.Run(fmt.Sprintf("line %d over %s", b.Line, transport), func(t *testing.T) {
 				d := &dialogue{
-					block: b, t: t, transport: transport,
+					Block: b, t: t, transport: transport,
 					clients: make(map[string]*client), addrs: make(map[string]string), tokens: make(map[string]uint64),
 				}
 				d.run()
@@ -59,8 +60,8 @@ func TestDialoguesAreWhatTheServerSays(t *testing.T) {
 	}
 }
 
-func transportsOf(b block) []string {
-	words := strings.Fields(b.options)
+func transportsOf(b markdown.Block) []string {
+	words := strings.Fields(b.Options)
 	switch {
 	case slices.Contains(words, "streams"):
 		return []string{"tcp", "unix"}
@@ -73,12 +74,12 @@ func transportsOf(b block) []string {
 func (d *dialogue) run() {
 	d.t.Helper()
 	d.server = start(d.t, func(set *server.Settings, limits *locks.Limits) {
-		for _, word := range strings.Fields(d.options) {
+		for _, word := range strings.Fields(d.Options) {
 			d.configure(word, set, limits)
 		}
 	})
-	number := d.line
-	for line := range strings.Lines(d.text) {
+	number := d.Line
+	for line := range strings.Lines(d.Text) {
 		number++
 		d.step(strings.TrimSuffix(line, "\n"), number)
 	}
@@ -104,7 +105,7 @@ func (d *dialogue) configure(option string, set *server.Settings, limits *locks.
 	case key == "line_bytes":
 		set.LineBytes = atoi(d.t, value)
 	default:
-		d.t.Fatalf("line %d: option %q is not understood", d.line, option)
+		d.t.Fatalf("line %d: option %q is not understood", d.Line, option)
 	}
 }
 
@@ -328,10 +329,10 @@ func TestWordsOfDialoguesStandForNoMoreThanTheySay(t *testing.T) {
 func said(t *testing.T, mark string) []string {
 	t.Helper()
 	var lines []string
-	for _, b := range blocks(t, "protocol.md") {
-		for line := range strings.Lines(b.text) {
+	for _, b := range markdown.Blocks(t, "protocol.md") {
+		for line := range strings.Lines(b.Text) {
 			who, text, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
-			if b.language != "dialogue" || len(who) < 2 || who[1:] != mark {
+			if b.Language != "dialogue" || len(who) < 2 || who[1:] != mark {
 				continue
 			}
 			if unquoted, err := strconv.Unquote(text); err == nil {

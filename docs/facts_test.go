@@ -19,6 +19,7 @@ import (
 	"lockd/internal/locks"
 	"lockd/internal/metrics"
 	"lockd/internal/server"
+	"lockd/test/markdown"
 )
 
 // dotted are words like limits.connections, which are keys where their first
@@ -113,13 +114,13 @@ func needsOf(t *testing.T, key string) string {
 func TestConfigurationsInDocumentsAreGood(t *testing.T) {
 	found := 0
 	for _, document := range documents(t) {
-		for _, b := range blocks(t, document) {
-			if b.language != "yaml" {
+		for _, b := range markdown.Blocks(t, document) {
+			if b.Language != "yaml" {
 				continue
 			}
 			found++
 			path := filepath.Join(t.TempDir(), "lockd.yaml")
-			if err := os.WriteFile(path, []byte(b.text), 0o600); err != nil {
+			if err := os.WriteFile(path, []byte(b.Text), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			check := func(text string) error {
@@ -127,7 +128,7 @@ func TestConfigurationsInDocumentsAreGood(t *testing.T) {
 				return err
 			}
 			if _, err := config.Load(config.Options{Path: path, CheckAddress: check}); err != nil {
-				t.Errorf("%s:%d: %v", document, b.line, err)
+				t.Errorf("%s:%d: %v", document, b.Line, err)
 			}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"lockd/test/machine"
+	"lockd/test/markdown"
 	"lockd/test/needs"
 )
 
@@ -33,9 +34,9 @@ func TestInstallingAsTheDocumentsSayServes(t *testing.T) {
 // installCommands are the first block with sudo.
 func installCommands(t *testing.T, document string) string {
 	t.Helper()
-	for _, b := range blocks(t, document) {
-		if b.language == "sh" && strings.HasPrefix(b.text, "sudo install ") {
-			return b.text
+	for _, b := range markdown.Blocks(t, document) {
+		if b.Language == "sh" && strings.HasPrefix(b.Text, "sudo install ") {
+			return b.Text
 		}
 	}
 	t.Fatalf("%s does not show how to install", document)

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"lockd/test/markdown"
 )
 
 // prose returns a document without its fenced blocks.
@@ -57,13 +59,13 @@ func TestLinksLeadSomewhere(t *testing.T) {
 func TestFilesThatCommandsNameExist(t *testing.T) {
 	path := regexp.MustCompile(`(?:^|[\s=])\.?/?((?:deploy|configs|cmd|docs|test|embedded|client)/[\w./-]+)`)
 	for _, document := range documents(t) {
-		for _, b := range blocks(t, document) {
-			if b.language != "sh" && b.language != "console" {
+		for _, b := range markdown.Blocks(t, document) {
+			if b.Language != "sh" && b.Language != "console" {
 				continue
 			}
-			for _, name := range path.FindAllStringSubmatch(b.text, -1) {
+			for _, name := range path.FindAllStringSubmatch(b.Text, -1) {
 				if _, err := os.Stat(filepath.Join("..", name[1])); err != nil {
-					t.Errorf("%s:%d: %v", document, b.line, err)
+					t.Errorf("%s:%d: %v", document, b.Line, err)
 				}
 			}
 		}

@@ -41,44 +41,6 @@ func read(t *testing.T, path string) string {
 	return string(text)
 }
 
-// A block is a fenced one of a document.
-type block struct {
-	language string
-	options  string // what follows the language
-	line     int    // of the opening fence, counted from 1
-	text     string
-	joined   bool // nothing but blank lines between it and the block before
-}
-
-// blocks returns the fenced blocks of a document.
-func blocks(t *testing.T, path string) []block {
-	t.Helper()
-	var all []block
-	var open *block
-	joined := false
-	number := 0
-	for line := range strings.Lines(read(t, path)) {
-		number++
-		fence := strings.HasPrefix(line, "```")
-		switch {
-		case fence && open == nil:
-			language, options, _ := strings.Cut(strings.TrimSpace(line[3:]), " ")
-			open = &block{language: language, options: options, line: number, joined: joined}
-		case fence:
-			all = append(all, *open)
-			open, joined = nil, true
-		case open != nil:
-			open.text += line
-		case strings.TrimSpace(line) != "":
-			joined = false
-		}
-	}
-	if open != nil {
-		t.Fatalf("%s:%d: the block has no end", path, open.line)
-	}
-	return all
-}
-
 func TestDocumentsArePlainText(t *testing.T) {
 	for _, path := range documents(t) {
 		for number, line := range strings.Split(read(t, path), "\n") {

@@ -6,20 +6,21 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"lockd/test/markdown"
 )
 
 // README.md shows how another module uses this one. A second module is made and
 // does just that.
 func TestAnotherModuleCanUseThePackages(t *testing.T) {
 	var program, commands, expected string
-	all := blocks(t, "../README.md")
-	for i, b := range all {
+	for _, b := range markdown.Blocks(t, "../README.md") {
 		switch {
-		case b.options != "module":
-		case b.language == "go":
-			program = b.text
-		case b.language == "sh" && i+1 < len(all):
-			commands, expected = b.text, all[i+1].text
+		case b.Options != "module":
+		case b.Language == "go":
+			program = b.Text
+		case b.Language == "sh":
+			commands, expected = b.Text, b.Output
 		}
 	}
 	if program == "" || expected == "" || !strings.Contains(commands, "/path/to/lockd") {
@@ -44,14 +45,14 @@ func TestAnotherModuleCanUseThePackages(t *testing.T) {
 
 func TestGoBlocksAreFormatted(t *testing.T) {
 	for _, document := range documents(t) {
-		for _, b := range blocks(t, document) {
-			if b.language != "go" {
+		for _, b := range markdown.Blocks(t, document) {
+			if b.Language != "go" {
 				continue
 			}
 			cmd := exec.Command("gofmt")
-			cmd.Stdin = strings.NewReader(b.text)
-			if out, err := cmd.Output(); err != nil || string(out) != b.text {
-				t.Errorf("%s:%d: not as gofmt writes it: %v%s", document, b.line, err, stderrOf(err))
+			cmd.Stdin = strings.NewReader(b.Text)
+			if out, err := cmd.Output(); err != nil || string(out) != b.Text {
+				t.Errorf("%s:%d: not as gofmt writes it: %v%s", document, b.Line, err, stderrOf(err))
 			}
 		}
 	}

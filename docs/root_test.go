@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"lockd/test/markdown"
 	"lockd/test/needs"
 )
 
@@ -29,24 +30,15 @@ func runRootBlocks(t *testing.T, document string) {
 	m := bootMachine(t, packages(t))
 	shell := startShell(t, m.Command("sh"))
 	shell.run("the beginning", "cd "+copied+"\nexec 2>&1\nsudo() { \"$@\"; }\n")
-	all := blocks(t, document)
-	ran := 0
-	for i, b := range all {
-		if b.language != "sh" || b.options != "root" {
-			continue
-		}
-		ran++
-		at := fmt.Sprintf("%s:%d", document, b.line)
+	for _, b := range markdown.Marked(t, document, "sh", "root") {
+		at := fmt.Sprintf("%s:%d", document, b.Line)
 		// None of its commands may fail without the document showing that.
-		text := "(set -e\n" + b.text + ") || echo \"exit code $?\"\n"
-		if expected := expectedAfter(all, i); expected != "" {
-			shell.wantOutput(at, text, expected)
+		text := "(set -e\n" + b.Text + ") || echo \"exit code $?\"\n"
+		if b.Output != "" {
+			shell.wantOutput(at, text, b.Output)
 		} else if out := shell.run(at, text); strings.Contains(out, "exit code") {
 			t.Errorf("%s fails:\n%s", at, out)
 		}
-	}
-	if ran == 0 {
-		t.Errorf("%s has nothing for root", document)
 	}
 	shell.end()
 }

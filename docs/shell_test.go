@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"lockd/test/markdown"
 	"lockd/test/needs"
 )
 
@@ -53,10 +54,9 @@ func runDocument(t *testing.T, document, dir string) {
 	sh := exec.Command("sh")
 	sh.Dir, sh.Env = dir, s.env
 	s.shell = startShell(t, sh)
-	all := blocks(t, document)
 	ran := 0
-	for i, b := range all {
-		if s.step(b, expectedAfter(all, i)) {
+	for _, b := range markdown.Blocks(t, document) {
+		if s.step(b) {
 			ran++
 		}
 	}
@@ -69,36 +69,27 @@ func runDocument(t *testing.T, document, dir string) {
 	}
 }
 
-// expectedAfter is the output that a document shows of block i; empty where it
-// shows none.
-func expectedAfter(all []block, i int) string {
-	if i+1 < len(all) && all[i+1].language == "text" && all[i+1].options == "" {
-		return all[i+1].text
-	}
-	return ""
-}
-
 // unconfigured is the environment without what would configure lockd.
 func unconfigured() []string {
 	return slices.DeleteFunc(os.Environ(), func(variable string) bool { return strings.HasPrefix(variable, "LOCKD_") })
 }
 
 // step runs a block and reports whether there was something to run.
-func (s *session) step(b block, expected string) bool {
+func (s *session) step(b markdown.Block) bool {
 	s.t.Helper()
-	at := fmt.Sprintf("%s:%d", s.document, b.line)
+	at := fmt.Sprintf("%s:%d", s.document, b.Line)
 	switch {
-	case b.language == "text" && b.options == "log":
-		s.server.wantLater(s.t, at, b.text)
-	case b.language == "sh" && b.options == "server":
-		s.server = startServer(s.t, s.dir, s.env, b.text)
-		s.server.want(s.t, at, expected)
-	case b.language == "crontab":
-		if got := s.shell.run(at, cronCommands(s.t, at, b.text)); got != "" {
+	case b.Language == "text" && b.Options == "log":
+		s.server.wantLater(s.t, at, b.Text)
+	case b.Language == "sh" && b.Options == "server":
+		s.server = startServer(s.t, s.dir, s.env, b.Text)
+		s.server.want(s.t, at, b.Output)
+	case b.Language == "crontab":
+		if got := s.shell.run(at, cronCommands(s.t, at, b.Text)); got != "" {
 			s.t.Errorf("%s: the output is\n%s", at, got)
 		}
-	case b.language == "sh" && b.options == "" && runnable(b, expected):
-		s.shell.wantOutput(at, b.text, expected)
+	case b.Language == "sh" && b.Options == "" && runnable(b):
+		s.shell.wantOutput(at, b.Text, b.Output)
 	default:
 		return false
 	}
@@ -124,24 +115,8 @@ func cronCommands(t *testing.T, at, crontab string) string {
 }
 
 // runnable leaves out what would change the machine or is a test of its own.
-func runnable(b block, expected string) bool {
-	return expected != "" || !regexp.MustCompile(`(?m)^(sudo|make|docker|go) `).MatchString(b.text)
-}
-
-// pattern makes a regular expression of a text with wildcards.
-func pattern(text string, whole bool) *regexp.Regexp {
-	var b strings.Builder
-	for line := range strings.Lines(text) {
-		if line == "...\n" {
-			b.WriteString(`(?:.*\n)*`)
-			continue
-		}
-		b.WriteString(strings.ReplaceAll(regexp.QuoteMeta(line), `\.\.\.`, `.*`))
-	}
-	if whole {
-		return regexp.MustCompile("^" + b.String() + "$")
-	}
-	return regexp.MustCompile("(?m)^" + b.String())
+func runnable(b markdown.Block) bool {
+	return b.Output != "" || !regexp.MustCompile(`(?m)^(sudo|make|docker|go) `).MatchString(b.Text)
 }
 
 // A shell runs one block after the other, what is set by one kept for the next.
@@ -217,7 +192,7 @@ func (s *shell) run(at, text string) string {
 // wantOutput runs a block, whose output must be expected unless that is empty.
 func (s *shell) wantOutput(at, text, expected string) {
 	s.t.Helper()
-	if got := s.run(at, text); expected != "" && !pattern(expected, true).MatchString(got) {
+	if got := s.run(at, text); expected != "" && !markdown.Pattern(expected, true).MatchString(got) {
 		s.t.Errorf("%s: the output is\n%swant\n%s", at, got, expected)
 	}
 }
@@ -289,7 +264,7 @@ func (s *background) output() string {
 func (s *background) want(t *testing.T, at, expected string) {
 	t.Helper()
 	// `go run` may have to build it first.
-	s.await(t, at, expected, pattern(expected, true), 6*patience)
+	s.await(t, at, expected, markdown.Pattern(expected, true), 6*patience)
 }
 
 // wantLater waits until expected occurs in the output.
@@ -298,7 +273,7 @@ func (s *background) wantLater(t *testing.T, at, expected string) {
 	if s == nil {
 		t.Fatalf("%s: there is no server", at)
 	}
-	s.await(t, at, expected, pattern(expected, false), patience)
+	s.await(t, at, expected, markdown.Pattern(expected, false), patience)
 }
 
 func (s *background) await(t *testing.T, at, expected string, want *regexp.Regexp, limit time.Duration) {

@@ -12,10 +12,6 @@ inside=usr/libexec/docker/cli-plugins/docker-compose
 [ $# = 1 ] || { sed -n '2,6s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 file=$1
 
-source_url() {
-  apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -v security | head -n 1
-}
-
 # apt works on lists of its own; those of the machine stay as they are.
 apt() {
   apt-get -qq -o APT::Sandbox::User=root -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false -o Acquire::Languages=none \
@@ -23,10 +19,11 @@ apt() {
 }
 
 [ ! -x "$file" ] || exit 0
+source=$("$(dirname "$0")/package-source.sh")
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 mkdir -p "$dir"/{state/lists,cache/archives}/partial "$(dirname "$file")"
-echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(source_url) $suite main" >"$dir/sources.list"
+echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $source $suite main" >"$dir/sources.list"
 apt update
 (cd "$dir" && apt download docker-compose)
 dpkg-deb --fsys-tarfile "$dir"/docker-compose_*.deb | tar -xO "./$inside" >"$file.new"

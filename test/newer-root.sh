@@ -13,12 +13,9 @@ packages=systemd,systemd-sysv,dbus,procps,iproute2
 [ $# = 1 ] || { sed -n '2,6s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 dir=$1
 
-source_url() {
-  apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -v security | head -n 1
-}
-
 [ ! -d "$dir" ] || exit 0
 rm -rf "$dir.new" # of a run that was interrupted
 mkdir -p "$(dirname "$dir")"
-mmdebstrap --quiet --variant=minbase --include="$packages" "$suite" "$dir.new" "deb $(source_url) $suite main"
+source=$("$(dirname "$0")/package-source.sh")
+mmdebstrap --quiet --variant=minbase --include="$packages" "$suite" "$dir.new" "deb $source $suite main"
 mv "$dir.new" "$dir"

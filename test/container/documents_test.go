@@ -11,31 +11,13 @@ import (
 	"testing"
 	"time"
 
+	"lockd/test/markdown"
 	"lockd/test/needs"
 )
 
 // Each command that the documents give for Docker is run as it stands there, in
 // the checkout, by a shell that sees the engine's files: what it writes to /etc
 // is thrown away.
-
-// An example is what a document shows: commands, and perhaps their output.
-type example struct {
-	commands, output string
-}
-
-// shown are the blocks of a document that are marked ```sh docker.
-func shown(t *testing.T, document string) []example {
-	t.Helper()
-	block := regexp.MustCompile("(?ms)^```sh docker\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?")
-	var all []example
-	for _, found := range block.FindAllStringSubmatch(text(t, document), -1) {
-		all = append(all, example{commands: found[1], output: found[2]})
-	}
-	if len(all) == 0 {
-		t.Fatalf("%s has nothing for Docker", document)
-	}
-	return all
-}
 
 func text(t *testing.T, file string) string {
 	t.Helper()
@@ -73,31 +55,19 @@ func shell(ctx context.Context, commands string) *exec.Cmd {
 	return cmd
 }
 
-// runs runs commands that end, and compares what they print: "..." stands for
-// anything in a line, and alone in a line for any lines.
-func runs(t *testing.T, e example) {
+// runs runs commands that end, and compares what they print with output, unless
+// that is empty.
+func runs(t *testing.T, commands, output string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 4*patience)
 	defer cancel()
-	out, err := shell(ctx, e.commands).CombinedOutput()
+	out, err := shell(ctx, commands).CombinedOutput()
 	if err != nil {
-		t.Fatalf("%s\n%v\n%s", e.commands, err, out)
+		t.Fatalf("%s\n%v\n%s", commands, err, out)
 	}
-	if e.output != "" && !pattern(e.output).MatchString(string(out)) {
-		t.Errorf("%sprints\n%swant\n%s", e.commands, out, e.output)
+	if output != "" && !markdown.Pattern(output, true).MatchString(string(out)) {
+		t.Errorf("%sprints\n%swant\n%s", commands, out, output)
 	}
-}
-
-func pattern(expected string) *regexp.Regexp {
-	var b strings.Builder
-	for line := range strings.Lines(expected) {
-		if line == "...\n" {
-			b.WriteString(`(?:.*\n)*`)
-			continue
-		}
-		b.WriteString(strings.ReplaceAll(regexp.QuoteMeta(line), `\.\.\.`, `.*`))
-	}
-	return regexp.MustCompile("^" + b.String() + "$")
 }
 
 // serves runs commands whose last one serves, until the container is stopped.
@@ -154,11 +124,11 @@ func TestDockerCommandsInTheDocuments(t *testing.T) {
 	for _, document := range []string{"README.md", "docs/operations.md"} {
 		t.Run(document, func(t *testing.T) {
 			t.Cleanup(func() { try(t, "rm", "--force", "lockd") })
-			for _, e := range shown(t, document) {
-				if inForeground(e.commands) {
-					serves(t, e.commands)
+			for _, b := range markdown.Marked(t, filepath.Join(needs.Repository(), document), "sh", "docker") {
+				if inForeground(b.Text) {
+					serves(t, b.Text)
 				} else {
-					runs(t, e)
+					runs(t, b.Text, b.Output)
 				}
 			}
 			// One that stands in the text would not be run.
@@ -176,7 +146,7 @@ func TestDockerCommandsInTheDockerfile(t *testing.T) {
 			if inForeground(command) {
 				serves(t, command)
 			} else {
-				runs(t, example{commands: command})
+				runs(t, command, "")
 			}
 		})
 	}
@@ -201,7 +171,7 @@ func TestDockerCommandsInTheComposeFile(t *testing.T) {
 	}
 	t.Cleanup(func() { compose(t, "down", "--volumes", "--timeout", "1") })
 	for _, command := range inComments(t, composePath) {
-		runs(t, example{commands: command})
+		runs(t, command, "")
 		address, _, _ := strings.Cut(strings.TrimPrefix(command, "BIND_ADDRESS="), " ")
 		if !strings.HasPrefix(command, "BIND_ADDRESS=") {
 			address = "127.0.0.1"

@@ -3,10 +3,10 @@ package monitoring_test
 import (
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 
+	"lockd/test/markdown"
 	"lockd/test/needs"
 )
 
@@ -14,17 +14,15 @@ import (
 // one that runs, and its answer must be what the document shows. The tests in
 // docs leave these blocks out.
 func documentIsRight(t *testing.T, p *prom) {
-	operations := read(t, filepath.Join(needs.Repository(), "docs", "operations.md"))
-	blocks := regexp.MustCompile("(?ms)^```sh prometheus\n(.*?)^```\n\n```text\n(.*?)^```$").FindAllStringSubmatch(operations, -1)
-	if len(blocks) < 2 || len(blocks) != strings.Count(operations, "```sh prometheus\n") {
-		t.Fatalf("%d blocks for Prometheus were found", len(blocks))
-	}
-	for _, block := range blocks {
-		cmd := exec.Command("sh", "-ec", strings.ReplaceAll(block[1], "localhost:9090", p.address))
+	operations := filepath.Join(needs.Repository(), "docs", "operations.md")
+	for _, b := range markdown.Marked(t, operations, "sh", "prometheus") {
+		if b.Output == "" {
+			t.Errorf("%s:%d shows no answer", operations, b.Line)
+		}
+		cmd := exec.Command("sh", "-ec", strings.ReplaceAll(b.Text, "localhost:9090", p.address))
 		out, err := cmd.CombinedOutput()
-		want := "^" + strings.ReplaceAll(regexp.QuoteMeta(block[2]), `\.\.\.`, ".*") + "$"
-		if err != nil || !regexp.MustCompile(want).MatchString(string(out)) {
-			t.Errorf("%sprints\n%swant\n%s(%v)", block[1], out, block[2], err)
+		if err != nil || !markdown.Pattern(b.Output, true).MatchString(string(out)) {
+			t.Errorf("%sprints\n%swant\n%s(%v)", b.Text, out, b.Output, err)
 		}
 	}
 }
