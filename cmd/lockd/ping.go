@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -121,8 +122,9 @@ func ping(ctx context.Context, env environment, o oneReply, url string) error {
 	}
 	switch {
 	case errors.Is(err, client.ErrUnsupported): // which is an answer, too
-	case ctx.Err() != nil:
-		return explain(fmt.Errorf("ping %s: %w (%v)", url, context.Cause(ctx), o.timeout))
+	case ctx.Err() != nil, errors.Is(err, client.ErrTimeout): // whichever notices first
+		cause := cmp.Or(context.Cause(ctx), error(client.ErrTimeout))
+		return explain(fmt.Errorf("ping %s: %w (%v)", url, cause, o.timeout))
 	case errors.Is(err, client.ErrDisconnected):
 		return leftAlone(fmt.Errorf("ping: %w", err))
 	case err != nil:
