@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"io/fs"
@@ -24,6 +25,7 @@ import (
 type socket struct {
 	file      *os.File
 	raw       syscall.RawConn
+	fd        int // of file; Close closes it
 	transport Transport
 	ip        netip.Addr // not valid for a Unix socket
 	addr      string     // as clients are shown it (docs/protocol.md, "Connections")
@@ -41,12 +43,6 @@ type socket struct {
 		limit   int
 		err     error
 	}
-	writing struct { // those of tryWrite
-		attempt func(fd uintptr) bool
-		p       []byte
-		n       int
-		err     error
-	}
 	// backlog has the replies that the kernel would not take, and is nil while it
 	// takes them. It is set by who writes.
 	backlog atomic.Pointer[backlog]
@@ -54,7 +50,7 @@ type socket struct {
 
 // newSocket wraps a descriptor fresh from accept, non-blocking and close-on-exec.
 func newSocket(fd int, peer unix.Sockaddr, t Transport) (*socket, error) {
-	s := &socket{transport: t}
+	s := &socket{transport: t, fd: fd}
 	s.setPeer(peer)
 	s.file = os.NewFile(uintptr(fd), "client")
 	var err error
@@ -62,7 +58,7 @@ func newSocket(fd int, peer unix.Sockaddr, t Transport) (*socket, error) {
 		s.file.Close()
 		return nil, err
 	}
-	s.reading.attempt, s.writing.attempt = s.tryRead, s.tryWrite
+	s.reading.attempt = s.tryRead
 	return s, nil
 }
 
@@ -154,7 +150,7 @@ func (s *socket) wake() { s.SetReadDeadline(longAgo()) }
 func (s *socket) tryRead(fd uintptr) bool {
 	r := &s.reading
 	buf := roomFor(r.in, r.limit, s.inputs)
-	n, err := ignoreInterrupts(unix.Read, int(fd), buf[len(buf):cap(buf)])
+	n, errno := readNow(int(fd), buf[len(buf):cap(buf)])
 	if n > 0 {
 		r.in = buf[:len(buf)+n]
 		return true
@@ -162,13 +158,13 @@ func (s *socket) tryRead(fd uintptr) bool {
 	if cap(buf) != cap(r.in) {
 		s.inputs.put(buf)
 	}
-	switch err {
+	switch errno {
 	case unix.EAGAIN:
 		return false
-	case nil:
+	case 0:
 		r.err = io.EOF
 	default:
-		r.err = os.NewSyscallError("read", err)
+		r.err = os.NewSyscallError("read", errno)
 	}
 	return true
 }
@@ -200,47 +196,31 @@ func (s *socket) write(p []byte) error {
 		}
 		s.backlog.Store(nil) // all sent: back to the short way
 	}
-	w := &s.writing
-	w.p, w.n, w.err = p, 0, nil
-	err := s.raw.Write(w.attempt)
-	w.p = nil
-	switch {
-	case err != nil:
+	n, err := s.writeSome(p)
+	if err != nil || n == len(p) {
 		return err
-	case w.err != nil:
-		return w.err
-	case w.n == len(p):
-		return nil
 	}
 	set := s.settings.Load()
-	s.backlog.Store(startBacklog(s, p[w.n:], set.ReplyBacklogBytes, set.Keepalive.UserTimeout))
+	s.backlog.Store(startBacklog(s, p[n:], set.ReplyBacklogBytes, set.Keepalive.UserTimeout))
 	return nil
 }
 
-// tryWrite writes what the kernel takes now.
-func (s *socket) tryWrite(fd uintptr) bool {
-	w := &s.writing
-	for w.n < len(w.p) {
-		n, err := ignoreInterrupts(unix.Write, int(fd), w.p[w.n:])
-		if err == unix.EAGAIN {
-			break
+// writeSome writes what the kernel takes now. The descriptor must stay open.
+func (s *socket) writeSome(p []byte) (n int, err error) {
+	for n < len(p) {
+		if s.cut.Load() {
+			return n, os.ErrDeadlineExceeded
 		}
-		if err != nil {
-			w.err = os.NewSyscallError("write", err)
-			break
+		more, errno := writeNow(s.fd, p[n:])
+		switch {
+		case errno == unix.EAGAIN:
+			return n, nil
+		case errno != 0:
+			return n, os.NewSyscallError("write", errno)
 		}
-		w.n += n
+		n += more
 	}
-	return true
-}
-
-func ignoreInterrupts(call func(int, []byte) (int, error), fd int, p []byte) (int, error) {
-	for {
-		n, err := call(fd, p)
-		if err != unix.EINTR {
-			return max(n, 0), err
-		}
-	}
+	return n, nil
 }
 
 // roomy implements link.
@@ -319,9 +299,12 @@ func (s *socket) Read(p []byte) (int, error) {
 	return n, bare(err)
 }
 
-// Write implements net.Conn with what write does.
+// Write implements net.Conn with what write does. Others than the owner call it,
+// so it sees to it that the descriptor stays open meanwhile.
 func (s *socket) Write(p []byte) (int, error) {
-	if err := s.write(p); err != nil {
+	var err error
+	closed := s.raw.Control(func(uintptr) { err = s.write(p) })
+	if err = cmp.Or(closed, err); err != nil {
 		return 0, bare(err)
 	}
 	return len(p), nil
