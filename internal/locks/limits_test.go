@@ -167,7 +167,7 @@ func TestASessionAtItsLimitDoesNotWait(t *testing.T) {
 	}
 	// A try is told what it would be without the limit too.
 	try := waiting(locks.Exclusive, "x")
-	try.Wait = false
+	try.Queue = locks.HonourQueue
 	wantError(t, table, b, try, locks.ErrHeld)
 	mustWait(t, table, c, locks.Exclusive, "x")
 	wantError(t, table, b, try, locks.ErrQueue)

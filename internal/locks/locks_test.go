@@ -29,7 +29,7 @@ func request(m locks.Mode, name []byte) locks.Request { return locks.Request{Mod
 
 // waiting is a request of level 2 that waits for the lock's only place.
 func waiting(m locks.Mode, name string) locks.Request {
-	return locks.Request{Mode: m, Name: []byte(name), Max: 1, Queue: true, Wait: true}
+	return locks.Request{Mode: m, Name: []byte(name), Max: 1, Queue: locks.JoinQueue}
 }
 
 func mustGet(t testing.TB, table *locks.Table, s *locks.Session, m locks.Mode, name string) {

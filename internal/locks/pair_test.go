@@ -146,10 +146,10 @@ func (p *pair) act(c *client, s step) {
 		r.Max = 0
 		p.ask(c, r)
 	case doTry:
-		r.Queue = true
+		r.Queue = locks.HonourQueue
 		p.ask(c, r)
 	case doWait:
-		r.Queue, r.Wait = true, true
+		r.Queue = locks.JoinQueue
 		p.ask(c, r)
 	case doRelease:
 		got, want := p.table.Release(c.real, s.mode, name, p.now), p.model.Release(c.model, s.mode, name, p.now)

@@ -15,6 +15,7 @@ type shard struct {
 	waiters   list[waiter, inArrival] // in the order they came
 	counts    [numModes]ModeStats
 	durations [numModes]Durations
+	bytes     account
 	free      freeList
 	_         [64]byte // keeps neighbours off this shard's cache line
 }
@@ -104,7 +105,7 @@ func (sh *shard) drop(h *hold, kind EventKind, now time.Duration) (rest bool) {
 	h.session.holds.remove(h)
 	sh.counts[l.mode].Holders--
 	sh.durations[l.mode].Hold.observe(now - h.since)
-	sh.table.bytes.Add(-holdBytes(l.mode))
+	sh.bytes.give(holdBytes(l.mode))
 	if l.mode == Shared {
 		l.extra.holders.remove(h.shared())
 		sh.shared.remove(h.shared())
@@ -115,7 +116,7 @@ func (sh *shard) drop(h *hold, kind EventKind, now time.Duration) (rest bool) {
 		return rest
 	}
 	nameLen := len(l.name())
-	sh.table.bytes.Add(-lockBytes(l.mode, nameLen))
+	sh.bytes.give(lockBytes(l.mode, nameLen))
 	sh.counts[l.mode].Locks--
 	sh.counts[l.mode].NameBytes -= uint64(nameLen)
 	sh.locks.remove(l)

@@ -26,10 +26,11 @@ type ModeStats struct {
 // is held. What ended before the call is counted; what goes on meanwhile may be
 // seen in one shard and not yet in another.
 func (t *Table) Stats() Stats {
-	sum := Stats{Bytes: t.bytes.Load(), MaxBytes: t.limits.Load().Bytes}
+	sum := Stats{MaxBytes: t.limits.Load().Bytes}
 	for i := range t.shards {
 		sh := &t.shards[i]
 		sh.mu.Lock()
+		sum.Bytes += sh.bytes.used
 		sum.Exclusive.add(&sh.counts[Exclusive])
 		sum.Shared.add(&sh.counts[Shared])
 		if w := sh.waiters.first; w != nil && (!sum.Waiting || w.since < sum.WaitingSince) {

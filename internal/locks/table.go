@@ -17,6 +17,7 @@ package locks
 import (
 	"errors"
 	"hash/maphash"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -54,26 +55,38 @@ const numShards = 256
 // A Table holds the locks of one server. Its methods may be called from any
 // goroutine, but for one session from one goroutine at a time.
 type Table struct {
-	seed   maphash.Seed
-	tokens *Tokens
-	limits atomic.Pointer[Limits]
-	bytes  atomic.Int64
-	shards [numShards]shard
+	seed     maphash.Seed
+	tokens   *Tokens
+	limits   atomic.Pointer[Limits]
+	limiting sync.Mutex   // orders SetLimits
+	drawn    atomic.Int64 // bytes, by the accounts of the shards
+	shards   [numShards]shard
 }
 
 // New returns an empty table, which takes a fencing token for each grant.
 func New(limits Limits, tokens *Tokens) *Table {
 	t := &Table{seed: maphash.MakeSeed(), tokens: tokens}
-	t.SetLimits(limits)
 	for i := range t.shards {
 		t.shards[i].table = t
+		t.shards[i].bytes.drawn = &t.drawn
 	}
+	t.SetLimits(limits)
 	return t
 }
 
 // SetLimits replaces the limits. What is held already stays, over a lowered
 // limit too, and who waits already may get it.
-func (t *Table) SetLimits(limits Limits) { t.limits.Store(&limits) }
+func (t *Table) SetLimits(limits Limits) {
+	t.limiting.Lock()
+	defer t.limiting.Unlock()
+	t.limits.Store(&limits)
+	for i := range t.shards {
+		sh := &t.shards[i]
+		sh.mu.Lock()
+		sh.bytes.setLimit(limits.Bytes)
+		sh.mu.Unlock()
+	}
+}
 
 // A Request is what a session asks of [Table.Get].
 type Request struct {
@@ -83,13 +96,19 @@ type Request struct {
 	// Max is the most holders, this one included, that a shared lock may have for
 	// the request to be granted; 0 is no limit. It is judged, not stored.
 	Max int
-	// Queue honours those who wait: the request is not granted before them. Without
-	// it only an exclusive lock does so, whose queue cannot be passed.
-	Queue bool
-	// Wait has the session wait, last in the queue, for what it cannot get now. It
-	// needs Queue.
-	Wait bool
+	// Queue tells what the request does about those who wait.
+	Queue Queueing
 }
+
+// Queueing is how a request behaves where others wait for the lock.
+type Queueing uint8
+
+// The ways to behave. A queue for an exclusive lock cannot be passed.
+const (
+	PassQueue   Queueing = iota // get it before them
+	HonourQueue                 // get it only where nobody waits
+	JoinQueue                   // wait, last in the queue, for what cannot be got now
+)
 
 // A Result is what came of a request. Where it was not granted, it tells of the
 // lock as it is.
@@ -136,18 +155,17 @@ func (t *Table) Get(s *Session, r Request) (Result, error) {
 // bytes it has counted then; or why it may not, and with ErrWaiting it waits.
 // l is nil where nobody holds the lock.
 func (sh *shard) judge(l *lock, s *Session, r *Request) (*hold, error) {
-	limits := sh.table.limits.Load()
 	blocked := error(nil)
 	if l != nil {
 		if h := sh.holdOf(l, s); h != nil {
 			return h, nil
 		}
 		blocked = l.blocks(r)
-		if blocked != nil && !r.Wait {
+		if blocked != nil && r.Queue != JoinQueue {
 			return nil, blocked
 		}
 	}
-	if limits.SessionHolds > 0 && s.holds.len >= limits.SessionHolds {
+	if most := sh.table.limits.Load().SessionHolds; most > 0 && s.holds.len >= most {
 		return nil, ErrSessionLimit
 	}
 	size := holdBytes(r.Mode)
@@ -157,8 +175,7 @@ func (sh *shard) judge(l *lock, s *Session, r *Request) (*hold, error) {
 	case l == nil:
 		size += lockBytes(r.Mode, len(r.Name))
 	}
-	if used := sh.table.bytes.Add(size); limits.Bytes > 0 && used > limits.Bytes {
-		sh.table.bytes.Add(-size)
+	if !sh.bytes.take(size) {
 		return nil, ErrTableFull
 	}
 	if blocked != nil {
@@ -173,7 +190,7 @@ func (sh *shard) grant(l *lock, s *Session, r *Request, hash uint32) *hold {
 	if l == nil {
 		l = sh.create(hash, r.Mode, r.Name)
 	}
-	if r.Queue {
+	if r.Queue != PassQueue {
 		sh.durations[r.Mode].Wait.observe(0)
 	}
 	return sh.hold(l, s, r.Now)

@@ -51,7 +51,7 @@ func (l *lock) fits(limit int) bool {
 // not held by who asks.
 func (l *lock) blocks(r *Request) error {
 	switch {
-	case r.Queue && l.waiting() > 0:
+	case r.Queue != PassQueue && l.waiting() > 0:
 		return ErrQueue
 	case l.fits(r.Max):
 		return nil
@@ -102,7 +102,7 @@ func (sh *shard) serve(l *lock, now time.Duration) (rest bool) {
 		w := l.extra.queue.first
 		sh.dequeue(w, now)
 		h := sh.hold(l, w.session, now)
-		sh.table.bytes.Add(holdBytes(l.mode))
+		sh.bytes.force(holdBytes(l.mode))
 		w.granted = true
 		w.result = Result{Holders: l.holders(), Token: h.grant.token(), Waited: max(now-w.since, 0)}
 		w.session.granted.Store(true)
@@ -135,7 +135,7 @@ func (sh *shard) dequeue(w *waiter, now time.Duration) {
 	sh.waiters.remove(w)
 	sh.counts[m].Waiters--
 	sh.durations[m].Wait.observe(now - w.since)
-	sh.table.bytes.Add(-waiterBytes)
+	sh.bytes.give(waiterBytes)
 }
 
 // withdraw ends a wait without a grant. Those behind it may fit now; like serve, it

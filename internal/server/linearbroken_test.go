@@ -49,8 +49,8 @@ func repeatToken(result *locks.Result, err *error) {
 }
 
 func overtake(r *locks.Request) {
-	if r.Mode == locks.Shared && !r.Wait {
-		r.Queue = false
+	if r.Mode == locks.Shared && r.Queue == locks.HonourQueue {
+		r.Queue = locks.PassQueue
 	}
 }
 

@@ -51,9 +51,11 @@ func (c *conn) acquireInQueue(m locks.Mode, w protocol.Wait) {
 	if w.Limit != 0 {
 		c.clock = 0 // the wait begins now, however long the commands before it took
 	}
-	result, err := c.srv.table.Get(c.session, locks.Request{
-		Mode: m, Name: w.Name, Now: c.now(), Max: w.Max, Queue: true, Wait: w.Limit != 0 && !draining,
-	})
+	queueing := locks.HonourQueue
+	if w.Limit != 0 && !draining {
+		queueing = locks.JoinQueue
+	}
+	result, err := c.srv.table.Get(c.session, locks.Request{Mode: m, Name: w.Name, Now: c.now(), Max: w.Max, Queue: queueing})
 	if errors.Is(err, locks.ErrWaiting) {
 		c.beginWait(m, w)
 		return

@@ -91,12 +91,6 @@ func newHub() *hub {
 // note keeps an event for the next delivery. It is called under the mutex of the
 // lock, deep in the stack: see TestStacksStaySmall.
 func (h *hub) note(e locks.Event) {
-	if h.watching.Load() > 0 {
-		h.keep(e)
-	}
-}
-
-func (h *hub) keep(e locks.Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {
@@ -447,4 +441,8 @@ func (c *conn) sendEvents() {
 }
 
 // Happened implements locks.Owner.
-func (c *conn) Happened(e locks.Event) { c.srv.hub.note(e) }
+func (c *conn) Happened(e locks.Event) {
+	if h := c.srv.hub; h.watching.Load() > 0 { // asked here, before the event is copied
+		h.note(e)
+	}
+}

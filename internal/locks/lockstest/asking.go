@@ -10,7 +10,7 @@ import (
 
 // request is what level 2 asks: whoever waits goes first.
 func (t *tester) request(m locks.Mode, name string, limit int) locks.Request {
-	return locks.Request{Mode: m, Name: []byte(name), Now: t.now, Max: limit, Queue: true}
+	return locks.Request{Mode: m, Name: []byte(name), Now: t.now, Max: limit, Queue: locks.HonourQueue}
 }
 
 // try has s ask without waiting and wants it to become one of so many holders.
@@ -34,7 +34,7 @@ func (t *tester) refuseTry(s *locks.Session, m locks.Mode, name string, limit in
 // askToWait has s ask for a lock for which it would wait.
 func (t *tester) askToWait(s *locks.Session, m locks.Mode, name string, limit int) (locks.Result, error) {
 	r := t.request(m, name, limit)
-	r.Wait = true
+	r.Queue = locks.JoinQueue
 	return t.table.Get(s, r)
 }
 

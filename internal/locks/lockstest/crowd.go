@@ -207,7 +207,7 @@ func (m *member) run() {
 func (m *member) request(i int) locks.Request {
 	p := &m.places[i]
 	return locks.Request{
-		Mode: p.mode, Name: []byte(p.name), Now: time.Duration(m.clock.Add(1)), Max: p.limit, Queue: true, Wait: true,
+		Mode: p.mode, Name: []byte(p.name), Now: time.Duration(m.clock.Add(1)), Max: p.limit, Queue: locks.JoinQueue,
 	}
 }
 

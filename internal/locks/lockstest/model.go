@@ -77,7 +77,7 @@ func (t *Model) Get(s *locks.Session, r locks.Request) (locks.Result, error) {
 	}
 	refused := l.refuses(r)
 	switch {
-	case refused != nil && !r.Wait:
+	case refused != nil && r.Queue != locks.JoinQueue:
 		return l.result(), refused
 	case t.SessionHolds > 0 && t.holds(s) >= t.SessionHolds:
 		return l.result(), locks.ErrSessionLimit
@@ -87,7 +87,7 @@ func (t *Model) Get(s *locks.Session, r locks.Request) (locks.Result, error) {
 		t.waits[s] = w
 		return locks.Result{}, locks.ErrWaiting
 	}
-	if r.Queue {
+	if r.Queue != locks.PassQueue {
 		observe(&t.durations[r.Mode].Wait, 0)
 	}
 	return t.grant(l, s, r.Now), nil
@@ -111,7 +111,7 @@ func (l *modelLock) fits(limit int) bool {
 
 func (l *modelLock) refuses(r locks.Request) error {
 	switch {
-	case r.Queue && len(l.queue) > 0:
+	case r.Queue != locks.PassQueue && len(l.queue) > 0:
 		return locks.ErrQueue
 	case l.fits(r.Max):
 		return nil

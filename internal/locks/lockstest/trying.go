@@ -123,9 +123,9 @@ func (t *tester) again(s *locks.Session, m locks.Mode, limit int, want locks.Res
 	r := t.request(m, "x", limit)
 	for range 2 {
 		if got, err := t.table.Get(s, r); err != nil || got != want {
-			t.Fatalf("%s asks again, at most %d, would wait: %t: %+v, %v; want %+v", s.Addr(), limit, r.Wait, got, err, want)
+			t.Fatalf("%s asks again, at most %d, queueing %d: %+v, %v; want %+v", s.Addr(), limit, r.Queue, got, err, want)
 		}
-		r.Wait = true
+		r.Queue = locks.JoinQueue
 	}
 	if got, err := t.ask(s, m, "x"); err != nil || got != want {
 		t.Fatalf("%s asks again as level 1 does: %+v, %v; want %+v", s.Addr(), got, err, want)

@@ -113,8 +113,8 @@ func testNextRequestEnds(t *tester) {
 	t.get(a, locks.Exclusive, "x", 1)
 	for _, r := range []locks.Request{
 		{Mode: locks.Shared, Name: []byte("y")},
-		{Mode: locks.Exclusive, Name: []byte("y"), Queue: true},
-		{Mode: locks.Exclusive, Name: []byte("x"), Queue: true, Wait: true},
+		{Mode: locks.Exclusive, Name: []byte("y"), Queue: locks.HonourQueue},
+		{Mode: locks.Exclusive, Name: []byte("x"), Queue: locks.JoinQueue},
 		{},
 	} {
 		t.wait(b, locks.Exclusive, "x", 0)
