@@ -164,6 +164,9 @@ func AppendCommand(dst []byte, c Command) []byte {
 
 // isBlank tells the five blanks of the protocol. LF ends a line and is none.
 func isBlank(c byte) bool {
+	if c > ' ' { // nearly always, and enough to know
+		return false
+	}
 	return c == ' ' || c == '\t' || c == '\r' || c == '\v' || c == '\f'
 }
 
