@@ -129,21 +129,20 @@ type Result struct {
 // [Session.Granted] is true and its owner is told. Then, or to give up, the next
 // Get ends the wait, whatever lock it names: it returns what was granted, or
 // leaves the queue and returns [ErrQueue].
-func (t *Table) Get(s *Session, r Request) (Result, error) {
+func (t *Table) Get(s *Session, r Request) (result Result, err error) {
 	if s.wait != nil {
 		return t.endWait(s, r.Now)
 	}
 	hash, sh := t.find(r.Mode, r.Name)
 	sh.mu.Lock()
 	l := sh.lookup(hash, r.Mode, r.Name)
-	h, err := sh.judge(l, s, &r)
-	var result Result
-	switch {
+	var h *hold
+	switch h, err = sh.judge(l, s, &r); {
 	case err == nil:
 		if h == nil {
 			h = sh.grant(l, s, &r, hash)
 		}
-		result = Result{Holders: h.lock.holders(), Token: h.grant.token()}
+		result.Holders, result.Token = h.lock.holders(), h.grant.token()
 	case err != ErrWaiting:
 		result = l.result()
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -45,7 +46,7 @@ type link interface {
 }
 
 // A conn is one client's connection, and the owner of its session. All belongs
-// to its goroutine but what says otherwise.
+// to who has acting, but what says otherwise.
 type conn struct {
 	srv       *Server
 	link      link
@@ -57,6 +58,12 @@ type conn struct {
 	cut     atomic.Bool // interrupt was called; set by anybody
 	waiting atomic.Bool // in the queue of a lock; read by who closes the server
 	leaving atomic.Bool // holds nothing any more, and will soon be closed; read by kick
+
+	// acting is locked by the connection's goroutine, but while that reads during a
+	// wait for a lock. Whoever locks it then can end the wait.
+	acting        sync.Mutex
+	noted         atomic.Bool // in Server.granted
+	grantedBefore *conn       // the next in there; belongs to who takes it out
 
 	settings  *Settings     // of this batch
 	clock     time.Duration // when it came, since the start of the server; 0 until asked for
@@ -100,6 +107,7 @@ func (c *conn) interrupt() {
 }
 
 func (c *conn) serve() {
+	c.acting.Lock()
 	c.debug("client connected")
 	for c.err == nil {
 		if c.pending == nil {
@@ -113,7 +121,13 @@ func (c *conn) serve() {
 
 // turn reads once, runs what is complete, and answers with one write.
 func (c *conn) turn() {
-	err := c.receive()
+	in, err := c.link.read(c.unread, c.srv.settings.Load().LineBytes)
+	c.begun(in)
+	c.received(err)
+}
+
+// received does what a read has brought.
+func (c *conn) received(err error) {
 	switch {
 	case err == nil:
 		c.run()
@@ -137,13 +151,11 @@ func (c *conn) answer() {
 	c.keep()
 }
 
-// receive waits until the client has sent something more. A new batch begins.
-func (c *conn) receive() error {
-	in, err := c.link.read(c.unread, c.srv.settings.Load().LineBytes)
+// begun notes that a new batch begins, with what was received.
+func (c *conn) begun(in []byte) {
 	c.in, c.unread = in, in
-	c.settings = c.srv.settings.Load() // after the wait, which may have been long
+	c.settings = c.srv.settings.Load() // after the read, which may have waited for long
 	c.clock = 0
-	return err
 }
 
 // now is when this batch came, as a time of the table. The clock is read once
@@ -165,6 +177,7 @@ func (c *conn) run() {
 		}
 		if c.isCommand(line, cut) {
 			c.execute(line)
+			c.srv.answerGranted()
 		}
 		c.flushReply()
 	}
@@ -206,6 +219,7 @@ func (c *conn) runLast() {
 	default:
 		if c.isCommand(c.unread, protocol.Complete) {
 			c.execute(c.unread)
+			c.srv.answerGranted()
 		}
 	}
 	c.unread = nil
@@ -305,6 +319,7 @@ func (c *conn) end() {
 		}
 	}
 	orphans := c.srv.table.Leave(c.session, c.srv.now())
+	c.srv.answerGranted()
 	c.srv.hub.change(c.watcher, nil)
 	c.srv.registry.set(c.session, "")
 	c.leaving.Store(true)

@@ -82,6 +82,7 @@ type Server struct {
 	serial   atomic.Uint64 // of connections
 	unixPeer atomic.Uint64 // number of the last Unix socket's client
 	draining atomic.Bool   // closing, as those who wait see it
+	granted  granted
 
 	mu        sync.Mutex
 	listeners map[*Listener]struct{}      // guarded by mu, as below

@@ -12,9 +12,10 @@ import (
 
 // A wait blocks its own connection only. The connection is still read meanwhile,
 // so that its end and a cancel are seen at once; what else arrives runs when the
-// wait is over. The goroutine waits where an idle one does, in the link's read,
-// and whoever grants it the lock wakes it there. It may be woken for nothing: what
-// counts is the table, where exactly one of all that can end a wait comes first.
+// wait is over. The goroutine waits where an idle one does, in the link's read.
+// Whoever grants it the lock answers for it, or else wakes it there. It may be
+// woken for nothing: what counts is the table, where exactly one of all that can
+// end a wait comes first.
 
 // A pending is the gw or sgw that a connection waits for.
 type pending struct {
@@ -123,7 +124,9 @@ func (c *conn) turnWaiting() {
 	c.sendEvents()
 	switch {
 	case c.judgeWait():
+		c.link.wakeAt(time.Time{})
 		c.endWait()
+		c.srv.answerGranted()
 		c.flushReply()
 		c.run()
 		c.answer()
@@ -153,9 +156,16 @@ func (c *conn) judgeWait() bool {
 	return p.ended != ""
 }
 
-// receiveWaiting reads on. What is the matter then, judgeWait finds out.
+// receiveWaiting reads on. What is the matter then, judgeWait finds out, unless
+// the wait was ended meanwhile.
 func (c *conn) receiveWaiting() {
-	switch err := c.receive(); {
+	c.acting.Unlock()
+	in, err := c.link.read(c.unread, c.settings.LineBytes)
+	c.acting.Lock()
+	c.begun(in)
+	switch {
+	case c.pending == nil:
+		c.received(err)
 	case errors.Is(err, io.EOF):
 		c.pending.ended = protocol.ReasonCancelled
 	case err != nil && !errors.Is(err, errWoken):
@@ -169,7 +179,6 @@ func (c *conn) endWait() {
 	p := c.pending
 	c.pending = nil
 	c.waiting.Store(false)
-	c.link.wakeAt(time.Time{})
 	c.clock = 0
 	result, err := c.srv.table.Get(c.session, locks.Request{Now: c.now()})
 	if err == nil {
@@ -205,6 +214,3 @@ func (c *conn) cancel([]byte) {
 	c.cancelled = false
 	c.out = protocol.AppendOK(c.out)
 }
-
-// Granted implements locks.Owner.
-func (c *conn) Granted() { c.link.wake() }
