@@ -52,7 +52,7 @@ func keptTo() map[string][]string {
 		"github.com/spf13/viper":        {"lockd/internal/config"},
 		"github.com/spf13/cobra":        {"lockd/cmd/lockd"},
 		"github.com/coreos/go-systemd/": {"lockd/internal/systemd"},
-		"github.com/coder/websocket":    {"lockd/internal/server", "lockd/client/websocket"},
+		"github.com/coder/websocket":    {"lockd/internal/server", "lockd/internal/bench", "lockd/client/websocket"},
 		"github.com/lmittmann/tint":     {"lockd/cmd/lockd"},
 		"github.com/HdrHistogram/":      {"lockd/internal/bench"},
 		"github.com/jedib0t/go-pretty/": {"lockd/cmd/lockd"},

@@ -37,8 +37,8 @@ type benchOptions struct {
 
 const benchLong = `Put a server under load and print its throughput, its latencies and the CPU time that it
 takes for a request. It may be any server of the protocol, and can be compared in the same
-run with others, with Redis and memcached, and with an echo server, which shows what the
-network and this program take by themselves.
+run with others, with Redis and memcached, and with an echo server over the same transport,
+which shows what the network and this program take by themselves.
 
 The load is a closed loop: each connection sends a batch of requests (--pipeline) in one
 write, and the next batch when the whole of it is answered. A latency is the time from
@@ -255,10 +255,7 @@ func startEchoes(targets []bench.Target) (closeAll func(), err error) {
 		if t.Kind != bench.Echo {
 			continue
 		}
-		network := "tcp"
-		if targets[0].Network == "unix" {
-			network = "unix"
-		}
+		network := targets[0].Network
 		cmd := exec.Command("/proc/self/exe", "bench-echo", network)
 		cmd.Args[0] = os.Args[0]
 		cmd.Stderr = os.Stderr

@@ -14,10 +14,11 @@ import (
 	"time"
 )
 
-// ServeEcho serves an echo server on a free port of the loopback interface or, with
-// network unix, on a socket in a directory of its own, prints the address as a line
-// and ends when stdin does, so that it does not outlive who has started it. It
-// answers with what it reads: the least that a server in Go can do.
+// ServeEcho serves an echo server on a free port of the loopback interface, for
+// network ws by WebSocket, or, with network unix, on a socket in a directory of its
+// own. It prints the address as a line and ends when stdin does, so that it does not
+// outlive who has started it. It answers with what it reads: the least that a server
+// in Go can do.
 func ServeEcho(network string, stdin io.Reader, stdout io.Writer) error {
 	l, clean, err := listenEcho(network)
 	if err != nil {
@@ -25,6 +26,10 @@ func ServeEcho(network string, stdin io.Reader, stdout io.Writer) error {
 	}
 	defer clean()
 	e := &echo{conns: make(map[net.Conn]struct{})}
+	e.serveConn = e.answer
+	if network == "ws" {
+		e.serveConn = e.answerWebSocket
+	}
 	e.running.Go(func() { e.serve(l) })
 	_, err = fmt.Fprintln(stdout, l.Addr())
 	if err == nil {
@@ -58,7 +63,8 @@ const acceptPause = 10 * time.Millisecond
 
 // An echo is an echo server.
 type echo struct {
-	running sync.WaitGroup
+	serveConn func(net.Conn) // until the client leaves or the connection is closed
+	running   sync.WaitGroup
 
 	mu     sync.Mutex
 	conns  map[net.Conn]struct{}
@@ -80,7 +86,7 @@ func (e *echo) serve(l net.Listener) {
 		}
 		e.running.Go(func() {
 			defer e.forget(c)
-			e.answer(c)
+			e.serveConn(c)
 		})
 	}
 }

@@ -152,7 +152,7 @@ func TestContentionIsNoError(t *testing.T) {
 
 func TestServersAreComparedInTheSameRun(t *testing.T) {
 	lockd := serveEmbedded(t, "tcp://127.0.0.1:0")
-	for _, network := range []string{"tcp", "unix"} {
+	for _, network := range []string{"tcp", "unix", "ws"} {
 		address, stop := startEchoHere(t, network)
 		o := shortOptions(t, "get-release=2,wait")
 		o.Rounds, o.Depth = 3, 5
@@ -187,7 +187,7 @@ func startEchoHere(t *testing.T, network string) (address string, stop func()) {
 	address = strings.TrimSuffix(line, "\n")
 	return address, func() {
 		t.Helper()
-		c, err := net.Dial(network, address)
+		c, err := websocket.Dial(t.Context(), network, address)
 		if err != nil {
 			t.Fatal(err)
 		}

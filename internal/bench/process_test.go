@@ -147,7 +147,7 @@ func TestAProcessThatIsToldIsBelieved(t *testing.T) {
 }
 
 func TestTheEchoServerAnswersAllThatServersAreSent(t *testing.T) {
-	for _, network := range []string{"tcp", "unix"} {
+	for _, network := range []string{"tcp", "unix", "ws"} {
 		t.Run(network, func(t *testing.T) {
 			p, err := StartEcho(network, helperCommand("echo:"+network))
 			if err != nil {
