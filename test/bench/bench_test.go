@@ -20,62 +20,30 @@ func BenchmarkThroughput(b *testing.B) {
 		for _, depth := range []int{1, 16} {
 			for _, connections := range []int{1, 50, 1000} {
 				b.Run(fmt.Sprintf("%s/connections=%d/depth=%d", l.name, connections, depth), func(b *testing.B) {
-					var ours, theirs, ratios []float64
+					var ours, theirs []float64
 					for range b.N * rounds {
-						a := throughput(b, lockd.address, l, connections, depth, roundTime)
-						e := throughput(b, echo.address, l, connections, depth, roundTime)
-						ours, theirs, ratios = append(ours, a), append(theirs, e), append(ratios, a/e)
+						ours = append(ours, throughput(b, lockd.address, l, connections, depth, roundTime))
+						theirs = append(theirs, throughput(b, echo.address, l, connections, depth, roundTime))
 					}
 					b.ReportMetric(0, "ns/op")
 					b.ReportMetric(median(ours), "req/s")
 					b.ReportMetric(median(theirs), "echo-req/s")
-					b.ReportMetric(median(ratios), "x-echo")
+					b.ReportMetric(medianRatio(ours, theirs), "x-echo")
 				})
 			}
 		}
 	}
 }
 
-// BenchmarkIdleConnection gives the resident memory of a connection that waits,
-// fresh and after it was used.
-func BenchmarkIdleConnection(b *testing.B) {
-	for _, server := range []struct {
-		name  string
-		start func(*testing.B) process
-	}{{"lockd", startLockd}, {"echo", startEcho}} {
-		b.Run(server.name, func(b *testing.B) {
-			const connections = 9000 // twice as many descriptors must fit the usual limit
-			for range b.N {
-				p := server.start(b)
-				before := p.residentBytes(b)
-				workers := make([]*worker, connections)
-				for i := range workers {
-					workers[i] = dial(b, p.address, loads[0].requests(i), 2)
-					defer workers[i].conn.Close()
-				}
-				fresh := p.residentBytes(b)
-				for _, w := range workers {
-					if _, err := w.turn(); err != nil {
-						b.Fatal(err)
-					}
-				}
-				used := p.residentBytes(b)
-				b.ReportMetric(0, "ns/op")
-				b.ReportMetric((fresh-before)/connections, "B/fresh")
-				b.ReportMetric((used-before)/connections, "B/used")
-			}
-		})
-	}
-}
-
-// BenchmarkHeldLocks gives the time of q, i and of g with r, on a connection that
+// BenchmarkHeldLocks gives the time of q, i, d and of g with r, on a connection that
 // is alone, when many locks are held, beside the time where none is; and what a
 // held lock takes of memory.
 func BenchmarkHeldLocks(b *testing.B) {
-	numbers := []int{0, 100_000, 1_000_000}
+	numbers := []int{0, 100_000, 1_000_000, 10_000_000}
 	questions := []struct{ name, ask, end string }{
 		{"q", "q\n", "shared_orphans"},
-		{"i", "i held:0000007\n", ""},
+		{"i", "i " + heldName(7) + "\n", ""},
+		{"d+me", "d " + heldName(7) + "\nme\n", "1 127."}, // me, as d of what is free answers nothing
 		{"g+r", "g x\nr x\n", "1 Lock Release"},
 	}
 	servers := make([]process, len(numbers))
@@ -98,13 +66,9 @@ func BenchmarkHeldLocks(b *testing.B) {
 		}
 		for i, n := range numbers {
 			b.Run(fmt.Sprintf("%s/held=%d", q.name, n), func(b *testing.B) {
-				var ratios []float64
-				for r := range times[i] {
-					ratios = append(ratios, times[i][r]/times[0][r])
-				}
 				b.ReportMetric(0, "ns/op")
 				b.ReportMetric(median(times[i]), "µs")
-				b.ReportMetric(median(ratios), "x-empty")
+				b.ReportMetric(medianRatio(times[i], times[0]), "x-empty")
 				if n > 0 {
 					b.ReportMetric(perLock[i], "B/lock")
 				}
@@ -121,7 +85,7 @@ func hold(b *testing.B, address string, n int) net.Conn {
 	for i := 0; i < n; i += depth {
 		var batch []byte
 		for j := range depth {
-			batch = fmt.Appendf(batch, "g held:%011d\n", i+j)
+			batch = fmt.Appendf(batch, "g %s\n", heldName(i+j))
 		}
 		if err := w.exchange(batch, depth); err != nil {
 			b.Fatal(err)
@@ -129,3 +93,6 @@ func hold(b *testing.B, address string, n int) net.Conn {
 	}
 	return w.conn
 }
+
+// heldName is one of the names that hold takes: 16 bytes.
+func heldName(i int) string { return fmt.Sprintf("held:%011d", i) }

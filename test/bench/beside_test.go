@@ -2,12 +2,12 @@ package bench
 
 import (
 	"fmt"
-	"os/exec"
+	"path/filepath"
 	"testing"
 	"time"
 
+	"lockd/client/websocket"
 	"lockd/internal/bench"
-	"lockd/test/servers"
 )
 
 // BenchmarkBeside measures lockd beside servers that many people know, and the
@@ -33,36 +33,37 @@ func BenchmarkBeside(b *testing.B) {
 		{"shared-hot", 50, 16},
 	} {
 		b.Run(fmt.Sprintf("%s/connections=%d/depth=%d", load.operation, load.connections, load.depth), func(b *testing.B) {
-			mix, err := bench.ParseMix(load.operation)
-			if err != nil {
-				b.Fatal(err)
-			}
-			o := bench.Options{
-				Connections: load.connections, Depth: load.depth, Mix: mix,
-				Duration: roundTime, Warmup: roundTime / 4, Rounds: rounds * b.N, Timeout: 10 * time.Second,
-			}
-			beside(b, o, targets)
+			beside(b, load.operation, load.connections, load.depth, targets)
 		})
+	}
+}
+
+// BenchmarkTransports measures lockd over each transport beside an echo server over
+// the same.
+func BenchmarkTransports(b *testing.B) {
+	lockd := startLockdAt(b, "", "tcp://"+anyPort, "unix://"+filepath.Join(b.TempDir(), "lockd.sock"), "ws://"+anyPort)
+	for _, url := range lockd.urls {
+		target, err := bench.ParseTarget(url)
+		if err != nil {
+			b.Fatal(err)
+		}
+		target.Name, target.PID = "lockd", lockd.pid
+		targets := []bench.Target{target, startEchoOver(b, target.Network)}
+		for _, load := range []struct{ connections, depth int }{{1, 1}, {50, 1}, {50, 16}} {
+			b.Run(fmt.Sprintf("%s/connections=%d/depth=%d", target.Network, load.connections, load.depth), func(b *testing.B) {
+				beside(b, "get-release", load.connections, load.depth, targets)
+			})
+		}
 	}
 }
 
 // known starts those of the known servers that are installed.
 func known(b *testing.B) (targets []bench.Target) {
 	b.Helper()
-	for _, s := range []struct {
-		kind    bench.Kind
-		program string
-		start   func(testing.TB) (hostPort string, pid int)
-	}{
-		{bench.Redis, "redis-server", servers.Redis},
-		{bench.Memcached, "memcached", servers.Memcached},
-	} {
-		if _, err := exec.LookPath(s.program); err != nil {
-			b.Logf("LEFT OUT: %s is not installed", s.program)
-			continue
+	for _, s := range contestants()[2:] {
+		if p, ok := s.begin(b); ok {
+			targets = append(targets, bench.Target{Name: s.name, Kind: s.kind, Network: "tcp", Address: p.address, PID: p.pid})
 		}
-		address, pid := s.start(b)
-		targets = append(targets, bench.Target{Name: s.program, Kind: s.kind, Network: "tcp", Address: address, PID: pid})
 	}
 	return targets
 }
@@ -70,8 +71,16 @@ func known(b *testing.B) (targets []bench.Target) {
 // beside reports lockd's throughput, and its ratios to the others': of the
 // throughput, of the 99th percentile of the latency, and of the processor time that
 // the server takes for a request.
-func beside(b *testing.B, o bench.Options, targets []bench.Target) {
+func beside(b *testing.B, operation string, connections, depth int, targets []bench.Target) {
 	b.Helper()
+	mix, err := bench.ParseMix(operation)
+	if err != nil {
+		b.Fatal(err)
+	}
+	o := bench.Options{
+		Connections: connections, Depth: depth, Mix: mix,
+		Duration: roundTime, Warmup: roundTime / 4, Rounds: rounds * b.N, Timeout: 10 * time.Second, Dial: websocket.Dial,
+	}
 	fit := targets[:0:0]
 	for _, t := range targets {
 		if t.Fits(o.Mix) == nil {
@@ -97,11 +106,11 @@ func beside(b *testing.B, o bench.Options, targets []bench.Target) {
 	}
 }
 
-// ratio is the median of the ratios in the same round.
+// ratio is the median of the ratios of a figure in the same round.
 func ratio(ours, theirs bench.Result, figure func(bench.Round) float64) float64 {
-	var all []float64
+	var a, e []float64
 	for i := range ours.Rounds {
-		all = append(all, figure(ours.Rounds[i])/figure(theirs.Rounds[i]))
+		a, e = append(a, figure(ours.Rounds[i])), append(e, figure(theirs.Rounds[i]))
 	}
-	return median(all)
+	return medianRatio(a, e)
 }

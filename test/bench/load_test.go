@@ -34,15 +34,20 @@ type worker struct {
 	depth   int
 }
 
-// dial connects a worker whose batch is the load's round as often as it takes to
-// make depth requests, and at least once.
+// dial connects a worker over TCP.
 func dial(b *testing.B, address string, requests []string, depth int) *worker {
 	b.Helper()
 	c, err := net.Dial("tcp", address)
 	if err != nil {
 		b.Fatal(err)
 	}
-	w := &worker{conn: c, replies: bufio.NewReaderSize(c, 64<<10)}
+	return newWorker(c, 64<<10, requests, depth)
+}
+
+// newWorker makes a worker whose batch is the load's round as often as it takes to
+// make depth requests, and at least once.
+func newWorker(c net.Conn, bufferBytes int, requests []string, depth int) *worker {
+	w := &worker{conn: c, replies: bufio.NewReaderSize(c, bufferBytes)}
 	for w.depth < max(depth, len(requests)) {
 		for _, r := range requests {
 			w.batch = append(w.batch, r...)
@@ -73,6 +78,10 @@ func (w *worker) exchange(requests []byte, replies int) error {
 	if _, err := w.conn.Write(requests); err != nil {
 		return err
 	}
+	return w.receive(replies)
+}
+
+func (w *worker) receive(replies int) error {
 	for range replies {
 		if _, err := w.replies.ReadSlice('\n'); err != nil {
 			return err
@@ -146,4 +155,13 @@ func latency(b *testing.B, w *worker, end string) float64 {
 func median(v []float64) float64 {
 	v = slices.Sorted(slices.Values(v))
 	return v[len(v)/2]
+}
+
+// medianRatio is the median of the ratios in the same round.
+func medianRatio(ours, theirs []float64) float64 {
+	ratios := make([]float64, len(ours))
+	for i := range ours {
+		ratios[i] = ours[i] / theirs[i]
+	}
+	return median(ratios)
 }

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"lockd/internal/bench"
 )
@@ -32,12 +33,13 @@ func TestMain(m *testing.M) {
 type process struct {
 	address string
 	pid     int
+	urls    []string // of lockd: all its addresses, in the order of their options
 }
 
 func startEcho(b *testing.B) process {
 	b.Helper()
 	t := startEchoOver(b, "tcp")
-	return process{t.Address, t.PID}
+	return process{address: t.Address, pid: t.PID}
 }
 
 // startEchoOver starts an echo server as a process of its own.
@@ -57,26 +59,43 @@ func startEchoOver(b *testing.B, network string) bench.Target {
 	return p.Target
 }
 
+// anyPort is where a server listens that chooses its port itself.
+const anyPort = "127.0.0.1:0"
+
 // startLockd builds and starts the server, by default configuration but for the
 // addresses.
 func startLockd(b *testing.B) process {
+	b.Helper()
+	return startLockdAt(b, "", "tcp://"+anyPort)
+}
+
+// startLockdAt starts it at other addresses: the first of them is of TCP, and that
+// of HTTP, if any, comes last in process.urls.
+func startLockdAt(b *testing.B, http string, listen ...string) process {
 	b.Helper()
 	binary := filepath.Join(b.TempDir(), "lockd")
 	if out, err := exec.Command("go", "build", "-o", binary, "lockd/cmd/lockd").CombinedOutput(); err != nil {
 		b.Fatalf("build lockd: %v\n%s", err, out)
 	}
-	cmd := exec.Command(binary, "--listen", "tcp://127.0.0.1:0", "--http", "", "--log-format", "text")
+	cmd := exec.Command(binary, "--http", http, "--log-format", "text")
+	for _, url := range listen {
+		cmd.Args = append(cmd.Args, "--listen", url)
+	}
 	log, err := cmd.StderrPipe()
 	if err != nil {
 		b.Fatal(err)
 	}
 	line := startAndRead(b, cmd, log)
-	_, after, _ := strings.Cut(line, "tcp://")
-	address, _, ok := strings.Cut(after, "]")
+	_, after, _ := strings.Cut(line, "addresses=")
+	list, _, ok := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(after, `"`), "["), "]")
 	if !ok {
+		list, _, _ = strings.Cut(list, " ") // there is one, without quotes
+	}
+	urls := strings.Fields(list)
+	if len(urls) == 0 || !strings.HasPrefix(urls[0], "tcp://") {
 		b.Fatalf("no address in the start line: %s", line)
 	}
-	return process{address, cmd.Process.Pid}
+	return process{strings.TrimPrefix(urls[0], "tcp://"), cmd.Process.Pid, urls}
 }
 
 // startAndRead starts a server that ends with the benchmark, and returns the
@@ -121,3 +140,29 @@ func (p process) residentBytes(b *testing.B) float64 {
 	b.Fatal("no VmRSS")
 	return 0
 }
+
+// descriptors is how many files and sockets a process has open.
+func (p process) descriptors(b *testing.B) int {
+	b.Helper()
+	open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.pid))
+	if err != nil {
+		b.Skip("needs /proc: ", err)
+	}
+	return len(open)
+}
+
+// untilDescriptors returns when a process has accepted the connections that make it
+// so many, or closed those that made it more.
+func (p process) untilDescriptors(b *testing.B, wanted func(n int) bool) {
+	b.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(patience); !wanted(p.descriptors(b)); <-tick.C {
+		if time.Now().After(end) {
+			b.Fatalf("after %v process %d has %d descriptors", patience, p.pid, p.descriptors(b))
+		}
+	}
+}
+
+// patience is how long a server may take for what it does without an answer.
+const patience = 20 * time.Second

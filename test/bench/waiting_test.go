@@ -92,14 +92,13 @@ func BenchmarkHandOver(b *testing.B) {
 			q := newRing(b, lockd.address, queue+1)
 			trip := dial(b, echo.address, []string{"g bench:000000\n"}, 1)
 			defer trip.conn.Close()
-			var ours, ratios []float64
+			var ours, theirs []float64
 			for range b.N * rounds {
-				hand, round := q.handOver(b), latency(b, trip, "")
-				ours, ratios = append(ours, hand), append(ratios, hand/round)
+				ours, theirs = append(ours, q.handOver(b)), append(theirs, latency(b, trip, ""))
 			}
 			b.ReportMetric(0, "ns/op")
 			b.ReportMetric(median(ours), "µs")
-			b.ReportMetric(median(ratios), "x-echo")
+			b.ReportMetric(medianRatio(ours, theirs), "x-echo")
 		})
 	}
 }
@@ -159,15 +158,14 @@ func (r *ring) handOver(b *testing.B) float64 {
 func BenchmarkContended(b *testing.B) {
 	lockd, echo := startLockd(b), startEcho(b)
 	contend := load{"contend", func(int) []string { return []string{"gw -1 hot\n", "r hot\n"} }}
-	var changes, ratios []float64
+	var changes, trips []float64
 	for range b.N * rounds {
-		c := throughput(b, lockd.address, contend, 50, 1, roundTime) / 2
-		e := throughput(b, echo.address, loads[1], 1, 1, roundTime)
-		changes, ratios = append(changes, c), append(ratios, c/e)
+		changes = append(changes, throughput(b, lockd.address, contend, 50, 1, roundTime)/2)
+		trips = append(trips, throughput(b, echo.address, loads[1], 1, 1, roundTime))
 	}
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(median(changes), "changes/s")
-	b.ReportMetric(median(ratios), "x-echo")
+	b.ReportMetric(medianRatio(changes, trips), "x-echo")
 }
 
 // BenchmarkDisturbance gives the 99th percentile of g's round trip at about half
@@ -191,18 +189,17 @@ func BenchmarkDisturbance(b *testing.B) {
 				defer hold(b, full.address, 1_000_000).Close()
 				address = full.address
 			}
-			var alone, with, ratios []float64
+			var alone, with []float64
 			for range b.N * rounds {
-				a := pacedP99(b, address, all/2)
+				alone = append(alone, pacedP99(b, address, all/2))
 				end := d.begin(b, address)
-				w := pacedP99(b, address, all/2)
+				with = append(with, pacedP99(b, address, all/2))
 				end()
-				alone, with, ratios = append(alone, a), append(with, w), append(ratios, w/a)
 			}
 			b.ReportMetric(0, "ns/op")
 			b.ReportMetric(median(alone), "µs-p99-alone")
 			b.ReportMetric(median(with), "µs-p99")
-			b.ReportMetric(median(ratios), "x-alone")
+			b.ReportMetric(medianRatio(with, alone), "x-alone")
 		})
 	}
 }
@@ -254,9 +251,15 @@ func listing(b *testing.B, address string) (end func()) {
 	}
 }
 
-// pacedP99 has 50 connections get and release locks of their own at a rate, in
-// requests per second, and returns the 99th percentile of the round trips of g.
+// pacedP99 is the 99th percentile of what paced returns, in µs.
 func pacedP99(b *testing.B, address string, rate float64) float64 {
+	b.Helper()
+	return percentile(paced(b, address, rate, 2*roundTime), 99) * 1000
+}
+
+// paced has 50 connections get and release locks of their own at a rate, in
+// requests per second, and returns the round trips of g.
+func paced(b *testing.B, address string, rate float64, d time.Duration) []time.Duration {
 	b.Helper()
 	const connections = 50
 	pause := time.Duration(2 * connections / rate * float64(time.Second))
@@ -271,7 +274,7 @@ func pacedP99(b *testing.B, address string, rate float64) float64 {
 			get = append(bytes.Clone(get), '\n')
 			tick := time.NewTicker(pause)
 			defer tick.Stop()
-			for time.Since(start) < 2*roundTime {
+			for time.Since(start) < d {
 				<-tick.C
 				sent := time.Now()
 				if w.exchange(get, 1) != nil {
@@ -285,7 +288,12 @@ func pacedP99(b *testing.B, address string, rate float64) float64 {
 		})
 	}
 	running.Wait()
-	all := slices.Concat(samples...)
-	slices.Sort(all)
-	return float64(all[len(all)*99/100].Nanoseconds()) / 1000
+	return slices.Concat(samples...)
+}
+
+// percentile is the one of times that so many of a hundred do not exceed, in ms.
+func percentile(times []time.Duration, percent float64) float64 {
+	sorted := slices.Sorted(slices.Values(times))
+	i := min(int(float64(len(sorted))*percent/100), len(sorted)-1)
+	return float64(sorted[i].Nanoseconds()) / 1e6
 }

@@ -5,6 +5,8 @@ package servers
 import (
 	"net"
 	"os/exec"
+	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
@@ -16,7 +18,11 @@ import (
 func Redis(t testing.TB) (hostPort string, pid int) {
 	t.Helper()
 	return start(t, "redis-server", func(port string) []string {
-		return []string{"--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no"}
+		return []string{
+			"--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no",
+			"--maxclients", strconv.Itoa(connections()), "--tcp-backlog", acceptQueue,
+			"--protected-mode", "no", // or it refuses 127.0.1.1
+		}
 	})
 }
 
@@ -24,8 +30,23 @@ func Redis(t testing.TB) (hostPort string, pid int) {
 func Memcached(t testing.TB) (hostPort string, pid int) {
 	t.Helper()
 	return start(t, "memcached", func(port string) []string {
-		return []string{"-l", "127.0.0.1", "-p", port, "-U", "0", "-u", "root", "-c", "10000"}
+		return []string{"-l", "127.0.0.1", "-p", port, "-U", "0", "-u", "root", "-c", strconv.Itoa(connections()), "-b", acceptQueue}
 	})
+}
+
+// acceptQueue is as long as the kernel lets it be, which is what a server in Go has.
+// By default it is 511 with Redis and 1024 with memcached.
+const acceptQueue = "65535"
+
+// connections is how many a server may have, as lockd has it: as many as the limit
+// on open files allows, less some for files of its own.
+func connections() int {
+	const spare = 200
+	var l syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil || l.Max > 1<<20 {
+		return 1 << 20
+	}
+	return max(int(l.Max)-spare, 1)
 }
 
 // patience is how long a server may take until it listens.
