@@ -35,10 +35,10 @@ func idle(b *testing.B, server contestant, connections int) {
 	if !ok {
 		b.SkipNow()
 	}
-	before, open := p.residentBytes(b), p.descriptors(b)
+	before := p.residentBytes(b)
 	workers := crowdOf(b, p.address, connections, server.getRelease, func(*worker) error { return nil })
 	defer disperse(workers)
-	p.untilDescriptors(b, func(n int) bool { return n >= open+connections })
+	p.untilDescriptors(b, func(n int) bool { return n >= connections })
 	<-time.After(settleTime)
 	fresh := p.residentBytes(b)
 	for _, w := range workers {
