@@ -25,6 +25,8 @@ type link interface {
 	// wakeAt has the next read end with errWoken at that time; the zero time is
 	// never. It takes back a wake that came before.
 	wakeAt(t time.Time)
+	// wakeable must be called before a read that wake or wakeAt is to end.
+	wakeable()
 	// wake has a read end with errWoken, the next one if there is none under way.
 	// Anybody may call it, and it does not wait.
 	wake()

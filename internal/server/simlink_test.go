@@ -119,6 +119,8 @@ func (l *simLink) tryRead(in []byte, limit int) (out []byte, done bool, err erro
 	return nil, false, nil
 }
 
+func (l *simLink) wakeable() {}
+
 func (l *simLink) wakeAt(t time.Time) {
 	jostle()
 	l.mu.Lock()

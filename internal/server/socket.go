@@ -138,6 +138,9 @@ func (s *socket) whyNotRead(err error) error {
 	return err
 }
 
+// wakeable implements link: a socket always is.
+func (s *socket) wakeable() {}
+
 // wakeAt implements link.
 func (s *socket) wakeAt(t time.Time) { s.SetReadDeadline(t) }
 

@@ -113,6 +113,7 @@ func (c *conn) beginWait(m locks.Mode, w protocol.Wait) {
 	if w.Limit > 0 {
 		c.pending.end = c.srv.started.Add(c.now()).Add(w.Limit)
 	}
+	c.link.wakeable()
 	c.waiting.Store(true)
 }
 

@@ -411,6 +411,7 @@ func (c *conn) unwatch([]byte) {
 // now is told or, to a client that does not read, that it is lost.
 func (c *conn) changeWatcher(to *watcher) {
 	from := c.watcher
+	c.link.wakeable() // by events
 	c.srv.hub.change(from, to)
 	if from != nil {
 		c.flush()

@@ -80,7 +80,7 @@ func (l *upgradeListener) Addr() net.Addr { return socketAddr(l.address) }
 // beginUpgrade hands a client that has not sent its request yet to the HTTP
 // server, and takes it into the care of Close and Destroy.
 func (s *Server) beginUpgrade(from *upgradeListener, sock *socket) {
-	u := &upgradeSocket{socket: sock, from: from, srv: s, lost: make(chan struct{}), free: make(chan struct{})}
+	u := &upgradeSocket{socket: sock, from: from, srv: s, lost: make(chan struct{})}
 	from.upgrading.Add(1)
 	s.mu.Lock()
 	s.upgrading[u] = struct{}{}
@@ -124,8 +124,8 @@ func (s *Server) trackUpgraded(c *conn, u *upgradeSocket) bool {
 }
 
 // An upgradeSocket is a socket below a WebSocket. The WebSocket library answers
-// a close frame and closes the socket when it likes: both are put off here until
-// the client's locks are free.
+// a close frame and closes the socket when it likes: both are left to the session's
+// owner here, when the client's locks are free.
 type upgradeSocket struct {
 	*socket
 	from     *upgradeListener
@@ -135,11 +135,13 @@ type upgradeSocket struct {
 	lost     chan struct{} // closed when the client has closed, or the library gives it up
 	plain    bool          // it has asked for something else; guarded by Server.mu
 	upgraded bool          // a session lives on it; set before there is a library
-	free     chan struct{} // closed by the session's owner when it holds nothing and is not counted
 	ended    bool          // the client's stream has; belongs to who reads
 	payload  int           // of the frame being written, not written yet; belongs to who writes
 	farewell atomic.Pointer[[]byte]
 	err      error
+
+	gathering sync.Mutex
+	gathered  []byte // guarded by gathering: frames to be written together; nil where they are not gathered
 }
 
 // Read implements net.Conn. It keeps in mind that the stream has ended: in the
@@ -171,7 +173,52 @@ func (u *upgradeSocket) Write(p []byte) (int, error) {
 	default:
 		u.payload = frameLen(p) - len(p)
 	}
-	return u.socket.Write(p)
+	return u.gather(p)
+}
+
+// gather keeps p for flush, between begin and that, or writes it.
+func (u *upgradeSocket) gather(p []byte) (int, error) {
+	u.gathering.Lock()
+	defer u.gathering.Unlock()
+	if u.gathered == nil {
+		return u.socket.Write(p)
+	}
+	if len(u.gathered)+len(p) > outputSize {
+		if _, err := u.socket.Write(u.gathered); err != nil {
+			return 0, err
+		}
+		u.gathered = u.gathered[:0]
+		if len(p) > outputSize {
+			return u.socket.Write(p)
+		}
+	}
+	u.gathered = append(u.gathered, p...)
+	return len(p), nil
+}
+
+// begin has the frames gathered until flush. Each reply is a message, and a write
+// for each would cost more than all else.
+func (u *upgradeSocket) begin() {
+	u.gathering.Lock()
+	defer u.gathering.Unlock()
+	if u.gathered == nil {
+		u.gathered = u.srv.outputs.get()
+	}
+}
+
+// flush writes what was gathered.
+func (u *upgradeSocket) flush() (err error) {
+	u.gathering.Lock()
+	defer u.gathering.Unlock()
+	if u.gathered == nil {
+		return nil
+	}
+	if len(u.gathered) > 0 {
+		_, err = u.socket.Write(u.gathered)
+	}
+	u.srv.outputs.put(u.gathered)
+	u.gathered = nil
+	return err
 }
 
 // frameLen returns the length of a frame from the server, of which p is the
@@ -193,35 +240,30 @@ func frameLen(p []byte) int {
 // lose tells the owner that the client is lost.
 func (u *upgradeSocket) lose() { u.losing.Do(func() { close(u.lost) }) }
 
-// Close implements net.Conn. Where a session lives on the socket, it waits until
-// the owner has freed its locks.
+// Close implements net.Conn. Where a session lives on the socket, it only tells the
+// owner, who closes it with closeUpgraded.
 func (u *upgradeSocket) Close() error {
+	if u.upgraded {
+		if u.farewell.Load() == nil {
+			u.interrupt() // the owner may be writing
+		}
+		u.lose()
+		return nil
+	}
 	u.closing.Do(func() {
-		if u.upgraded {
-			u.closeUpgraded()
-		}
 		u.err = u.socket.Close()
-		if !u.upgraded {
-			u.srv.endUpgrade(u)
-		}
+		u.srv.endUpgrade(u)
 	})
 	return u.err
 }
 
-func (u *upgradeSocket) closeUpgraded() {
-	farewell := u.farewell.Load()
-	if farewell == nil {
-		select {
-		case <-u.free:
-		default:
-			u.interrupt() // the owner may be writing
-		}
-	}
-	u.lose()
-	<-u.free
-	if farewell != nil {
+// closeUpgraded closes the socket of a session that holds nothing and is not
+// counted any more, with the close frame that the client is owed.
+func (u *upgradeSocket) closeUpgraded() error {
+	if farewell := u.farewell.Load(); farewell != nil {
 		u.socket.Write(*farewell)
 	}
+	return u.socket.Close()
 }
 
 // upgrade turns a request into a connection and serves it to its end.
@@ -251,7 +293,6 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 		ws.CloseNow()
 		return
 	}
-	go link.pump()
 	c.serve()
 }
 
@@ -268,31 +309,41 @@ func originAllowed(origin string, allowed []string) bool {
 	return slices.Contains(allowed, u.Host) || slices.Contains(allowed, u.Hostname())
 }
 
-// A wsLink is the link of a WebSocket. The library must be read from at all
-// times, or nobody answers its pings and sees its close frames, and a read cannot
-// be given up without closing the connection: so a goroutine of its own reads
-// and hands what it gets to the owner, piece by piece.
+// A wsLink is the link of a WebSocket. Its owner reads from the library itself, as
+// long as nobody needs to wake it. A read of the library cannot be given up without
+// closing the connection, so from wakeable on a goroutine of its own, the pump,
+// reads and hands what it gets to the owner, piece by piece: for each piece, that is
+// two switches of goroutines, which most connections never need.
 type wsLink struct {
-	sock   *upgradeSocket
-	ws     *websocket.Conn
-	chunks chan []byte   // from the reader; its buffer is lent until taken gets a token
-	taken  chan struct{} // from the owner
-	lent   bool          // the owner has a chunk
-	pumped chan struct{} // closed when the reader has ended
-	end    time.Time     // of wakeAt
-	woken  chan struct{} // gets a token from wake
-	once   sync.Once
-	cut    chan struct{} // closed by interrupt
+	sock    *upgradeSocket
+	ws      *websocket.Conn
+	message io.Reader     // that is being read, by the owner or else by the pump; nil between two
+	chunks  chan []byte   // from the pump; its buffer is lent until taken gets a token
+	taken   chan struct{} // from the owner
+	lent    bool          // the owner has a chunk
+	pumped  chan struct{} // closed when the pump has ended; nil where there is none
+	end     time.Time     // of wakeAt
+	woken   chan struct{} // gets a token from wake
+	once    sync.Once
+	cut     chan struct{} // closed by interrupt
 }
 
+// wsPiece is as much of a message as is read at a time, in bytes: the library waits
+// until it has all of that, unless the frame ends before.
+const wsPiece = 4 << 10
+
 func newWSLink(ws *websocket.Conn, sock *upgradeSocket) *wsLink {
-	l := &wsLink{
-		sock: sock, ws: ws,
-		chunks: make(chan []byte), taken: make(chan struct{}),
-		pumped: make(chan struct{}), cut: make(chan struct{}), woken: make(chan struct{}, 1),
-	}
+	l := &wsLink{sock: sock, ws: ws, cut: make(chan struct{}), woken: make(chan struct{}, 1)}
 	sock.emptied = l.wake // not the socket's, which the library reads
 	return l
+}
+
+// wakeable implements link.
+func (l *wsLink) wakeable() {
+	if l.pumped == nil {
+		l.chunks, l.taken, l.pumped = make(chan []byte), make(chan struct{}), make(chan struct{})
+		go l.pump()
+	}
 }
 
 // pump reads until the connection fails or closes, which upgradeSocket.lost
@@ -300,32 +351,36 @@ func newWSLink(ws *websocket.Conn, sock *upgradeSocket) *wsLink {
 func (l *wsLink) pump() {
 	defer close(l.pumped)
 	defer l.sock.Close()
-	buf := make([]byte, 4<<10)
-	for {
-		_, message, err := l.ws.Reader(context.Background())
-		if err != nil || !l.pumpMessage(message, buf) {
+	buf := make([]byte, 0, wsPiece)
+	for l.awaitMessage() == nil {
+		p, err := l.readPiece(buf)
+		if err != nil || !l.hand(p) {
 			return
 		}
 	}
 }
 
-// pumpMessage hands over one message and reports whether it was whole. Its end
-// ends a line.
-func (l *wsLink) pumpMessage(message io.Reader, buf []byte) bool {
-	for {
-		n, err := message.Read(buf[:len(buf)-1])
-		switch {
-		case err == nil:
-		case errors.Is(err, io.EOF) && !l.sock.ended:
-			buf[n] = '\n'
-			return l.hand(buf[:n+1])
-		default:
-			return false
-		}
-		if !l.hand(buf[:n]) {
-			return false
-		}
+// awaitMessage waits until there is some of a message to read.
+func (l *wsLink) awaitMessage() (err error) {
+	if l.message == nil {
+		_, l.message, err = l.ws.Reader(context.Background())
 	}
+	return err
+}
+
+// readPiece appends to buf some of the message, or the line end that the end of a
+// message is. It needs room for a byte.
+func (l *wsLink) readPiece(buf []byte) ([]byte, error) {
+	n, err := l.message.Read(buf[len(buf):min(cap(buf), len(buf)+wsPiece)])
+	buf = buf[:len(buf)+n]
+	switch {
+	case err == nil:
+		return buf, nil
+	case errors.Is(err, io.EOF) && !l.sock.ended:
+		l.message = nil
+		return append(buf, '\n'), nil
+	}
+	return nil, err
 }
 
 // hand lends p to the owner and waits until it is done with it, replies and all.
@@ -344,6 +399,12 @@ func (l *wsLink) hand(p []byte) bool {
 }
 
 func (l *wsLink) read(in []byte, limit int) ([]byte, error) {
+	if err := l.sock.flush(); err != nil {
+		return nil, err
+	}
+	if l.pumped == nil {
+		return l.readItself(in, limit)
+	}
 	if l.lent {
 		l.lent = false
 		select {
@@ -373,6 +434,27 @@ func (l *wsLink) read(in []byte, limit int) ([]byte, error) {
 	}
 }
 
+// readItself is read without a pump. Where a message has brought no whole line yet
+// it goes on, as a message in general is one line without its end.
+func (l *wsLink) readItself(in []byte, limit int) ([]byte, error) {
+	for l.awaitMessage() == nil { // before there is a buffer
+		seen := len(in)
+		var err error
+		if in, err = l.readPiece(roomFor(in, limit, l.sock.inputs)); err != nil {
+			break
+		}
+		if len(in) > limit || bytes.IndexByte(in[seen:], '\n') >= 0 {
+			return in, nil
+		}
+	}
+	select {
+	case <-l.cut:
+		return nil, errInterrupted
+	default:
+		return nil, io.EOF
+	}
+}
+
 func (l *wsLink) wakeAt(t time.Time) {
 	l.end = t
 	select {
@@ -393,12 +475,13 @@ func (l *wsLink) write(p []byte) error {
 	if !utf8.Valid(p) {
 		kind = websocket.MessageBinary
 	}
+	l.sock.begin()
 	return l.ws.Write(context.Background(), kind, p)
 }
 
 func (l *wsLink) roomy() bool { return l.sock.roomy() }
 
-func (l *wsLink) drain() error { return l.sock.drain() }
+func (l *wsLink) drain() error { return errors.Join(l.sock.flush(), l.sock.drain()) }
 
 // refuse is never called: what begins a WebSocket is HTTP.
 func (l *wsLink) refuse([]byte) {}
@@ -408,17 +491,17 @@ func (l *wsLink) interrupt() {
 	l.sock.interrupt()
 }
 
-// Close implements link. The reader ends first, and it is the reader that closes
-// the socket: it may have a close frame to answer before.
+// Close implements link. The pump ends first: it may have a close frame to answer.
 func (l *wsLink) Close() error {
 	l.sock.uncount()
-	close(l.sock.free)
 	select {
 	case <-l.sock.lost:
 	default:
 		l.sock.interrupt()
 		l.sock.lose()
 	}
-	<-l.pumped
-	return l.ws.CloseNow()
+	if l.pumped != nil {
+		<-l.pumped
+	}
+	return errors.Join(l.ws.CloseNow(), l.sock.closeUpgraded())
 }
