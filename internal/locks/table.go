@@ -17,6 +17,7 @@ package locks
 import (
 	"errors"
 	"hash/maphash"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -233,18 +234,26 @@ func (t *Table) Release(s *Session, m Mode, name []byte, now time.Duration) bool
 
 // Leave ends the session's wait and every hold it has, in the order it got them,
 // counts each hold as an orphan, and returns how many they were. Each takes its
-// shard for itself alone, so nobody waits for a session that holds much. After
-// Leave, s may be used again.
+// shard for itself alone, and others have the processor in between, so nobody waits
+// for a session that holds much. After Leave, s may be used again.
 func (t *Table) Leave(s *Session, now time.Duration) (orphans int) {
 	if s.wait != nil {
 		t.endWait(s, now)
 	}
 	for h := s.holds.first; h != nil; h = s.holds.first {
 		t.orphan(h, now)
-		orphans++
+		if orphans++; orphans%leaveAtOnce == 0 {
+			runtime.Gosched()
+		}
 	}
 	return orphans
 }
+
+// leaveAtOnce is how many holds end before others have the processor: about a
+// millisecond. Without, one of two processors went ten on its own now and then, and
+// who was to be served there waited; four times as often, what stopping costs made
+// the 99th percentile of others twice as long.
+const leaveAtOnce = 1 << 12
 
 // orphan ends a hold whose session leaves.
 func (t *Table) orphan(h *hold, now time.Duration) {
