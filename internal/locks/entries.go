@@ -2,8 +2,6 @@ package locks
 
 import (
 	"bytes"
-	"cmp"
-	"container/heap"
 	"runtime"
 	"slices"
 	"time"
@@ -46,12 +44,13 @@ func (t *Table) List(q Query) []Entry {
 	}
 	parts := make([][]Entry, 0, len(t.shards))
 	n := 0
+	var s sorter
 	for i := range t.shards {
 		part := t.shards[i].list(q)
 		if len(part) == 0 {
 			continue
 		}
-		slices.SortFunc(part, func(a, b Entry) int { return compareEntries(&a, &b) })
+		s.sort(part)
 		parts = append(parts, part)
 		n += len(part)
 		runtime.Gosched()
@@ -65,47 +64,15 @@ const mergeAtOnce = 1 << 10
 
 // merge returns the n entries of sorted parts, sorted.
 func merge(parts [][]Entry, n int) []Entry {
-	h := (*partHeap)(&parts)
-	heap.Init(h)
 	all := make([]Entry, 0, n)
-	for len(parts) > 0 {
-		all = append(all, parts[0][0])
-		if parts[0] = parts[0][1:]; len(parts[0]) == 0 {
-			heap.Pop(h)
-		} else {
-			heap.Fix(h, 0)
-		}
+	m := newMerger(parts)
+	for len(all) < n {
+		all = m.take(all)
 		if len(all)%mergeAtOnce == 0 {
 			runtime.Gosched()
 		}
 	}
 	return all
-}
-
-// A partHeap is a heap of sorted entries, by the first of each.
-type partHeap [][]Entry
-
-func (h partHeap) Len() int           { return len(h) }
-func (h partHeap) Less(i, j int) bool { return compareEntries(&h[i][0], &h[j][0]) < 0 }
-func (h partHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-
-// Push is not used.
-func (h *partHeap) Push(part any) { *h = append(*h, part.([]Entry)) }
-
-// Pop takes the last part out.
-func (h *partHeap) Pop() any {
-	last := len(*h) - 1
-	part := (*h)[last]
-	(*h)[last] = nil
-	*h = (*h)[:last]
-	return part
-}
-
-func compareEntries(a, b *Entry) int {
-	if c := bytes.Compare(a.Name, b.Name); c != 0 {
-		return c
-	}
-	return cmp.Or(cmp.Compare(a.Mode, b.Mode), cmp.Compare(a.place, b.place))
 }
 
 // listOne lists one name.
