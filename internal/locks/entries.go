@@ -44,15 +44,15 @@ func (t *Table) List(q Query) []Entry {
 	}
 	parts := make([][]Entry, 0, len(t.shards))
 	n := 0
+	var c copier
 	var s sorter
 	for i := range t.shards {
-		part := t.shards[i].list(q)
-		if len(part) == 0 {
+		t.shards[i].list(q, &c)
+		if len(c.entries) == 0 {
 			continue
 		}
-		s.sort(part)
-		parts = append(parts, part)
-		n += len(part)
+		parts = append(parts, s.sorted(c.entries))
+		n += len(c.entries)
 		runtime.Gosched()
 	}
 	return merge(parts, n)
@@ -64,6 +64,9 @@ const mergeAtOnce = 1 << 10
 
 // merge returns the n entries of sorted parts, sorted.
 func merge(parts [][]Entry, n int) []Entry {
+	if len(parts) == 1 {
+		return parts[0]
+	}
 	all := make([]Entry, 0, n)
 	m := newMerger(parts)
 	for len(all) < n {
@@ -109,36 +112,41 @@ func (t *Table) appendOne(dst []Entry, m Mode, name []byte, waiters bool) []Entr
 
 func (q Query) wants(m Mode) bool { return m == Exclusive && q.Exclusive || m == Shared && q.Shared }
 
-// list copies what the shard has of what is wanted, in no order.
-func (sh *shard) list(q Query) []Entry {
-	c := sh.lockWithRoom(q)
+// list copies what the shard has of what is wanted, in no order, in place of what
+// c had.
+func (sh *shard) list(q Query, c *copier) {
+	c.entries, c.names, c.locks = c.entries[:0], c.names[:0], c.locks[:0]
+	sh.lockWithRoom(q, c)
 	defer sh.mu.Unlock()
+	// First only along the chains: the processor fetches many locks at a time then,
+	// where it would wait for each while it copies.
 	for _, l := range sh.locks.chains {
 		for ; l != nil; l = l.next {
-			if q.wants(l.mode) && bytes.HasPrefix(l.name(), q.Name) {
-				c.add(l, q.Waiters)
-			}
+			c.locks = append(c.locks, l)
 		}
 	}
-	return c.entries
+	for _, l := range c.locks {
+		if q.wants(l.mode) && bytes.HasPrefix(l.name(), q.Name) {
+			c.add(l, q.Waiters)
+		}
+	}
 }
 
-// lockWithRoom locks the shard and returns a copier that has room for all that
-// the query may find there, which was made while the shard was not locked.
-func (sh *shard) lockWithRoom(q Query) copier {
-	var c copier
+// lockWithRoom locks the shard and has room in c for all that the query may find
+// there, which was made while the shard was not locked.
+func (sh *shard) lockWithRoom(q Query, c *copier) {
 	for {
 		sh.mu.Lock()
 		entries, names := sh.size(q)
-		if entries <= cap(c.entries) && names <= cap(c.names) {
-			return c
+		locks := sh.locks.len
+		if entries <= cap(c.entries) && names <= cap(c.names) && locks <= cap(c.locks) {
+			return
 		}
 		sh.mu.Unlock()
 		// Somewhat more, so that a shard that grows is caught up with.
-		c = copier{
-			entries: make([]Entry, 0, entries+entries/8+8),
-			names:   make([]byte, 0, names+names/8+128),
-		}
+		c.entries = make([]Entry, 0, entries+entries/8+8)
+		c.names = make([]byte, 0, names+names/8+128)
+		c.locks = make([]*lock, 0, locks+locks/8+8)
 	}
 }
 
@@ -157,10 +165,12 @@ func (sh *shard) size(q Query) (entries, nameBytes int) {
 	return entries, nameBytes
 }
 
-// A copier copies locks into two large slices.
+// A copier copies the locks of a shard, into what it has from the one before where
+// that is large enough.
 type copier struct {
 	entries []Entry
-	names   []byte
+	names   []byte  // that the entries' are cut off from
+	locks   []*lock // of the shard
 }
 
 func (c *copier) add(l *lock, waiters bool) {

@@ -42,16 +42,46 @@ type sorter struct {
 	refs    []ref
 }
 
-// sort sorts entries as [Table.List] has them.
-func (s *sorter) sort(entries []Entry) {
+// sorted returns a copy of entries, in the order that [Table.List] has, with names
+// of its own that lie in that order too: whoever goes along them needs each line of
+// the cache once.
+func (s *sorter) sorted(entries []Entry) []Entry {
 	s.entries = entries
 	s.refs = s.refs[:0]
 	for i := range entries {
 		s.refs = append(s.refs, ref{place: i})
 	}
 	s.sortRefs(s.refs, 0)
-	s.arrange()
-	s.entries = nil
+	return s.copied()
+}
+
+// copied returns the entries in the order of the refs.
+func (s *sorter) copied() []Entry {
+	all := make([]Entry, len(s.refs))
+	names := make([]byte, 0, s.nameBytes())
+	for i, r := range s.refs {
+		e := s.entries[r.place]
+		if i > 0 && bytes.Equal(all[i-1].Name, e.Name) {
+			e.Name = all[i-1].Name
+		} else {
+			begin := len(names)
+			names = append(names, e.Name...)
+			e.Name = names[begin:len(names):len(names)]
+		}
+		all[i] = e
+	}
+	return all
+}
+
+// nameBytes returns how long the different names are together.
+func (s *sorter) nameBytes() int {
+	n := 0
+	for i, r := range s.refs {
+		if name := s.entries[r.place].Name; i == 0 || !bytes.Equal(name, s.entries[s.refs[i-1].place].Name) {
+			n += len(name)
+		}
+	}
+	return n
 }
 
 // fewRefs is how many are sorted without keys: reading names to make these is as
@@ -110,22 +140,6 @@ func commonPrefix(a, b []byte) int {
 		}
 	}
 	return n
-}
-
-// arrange brings the entries into the order of the refs, along the cycles of the
-// permutation that these are. It ends with each ref at its own place.
-func (s *sorter) arrange() {
-	for i := range s.refs {
-		first, at := s.entries[i], i
-		for s.refs[at].place != i {
-			from := s.refs[at].place
-			s.entries[at] = s.entries[from]
-			s.refs[at].place = at
-			at = from
-		}
-		s.entries[at] = first
-		s.refs[at].place = at
-	}
 }
 
 // A merger merges sorted parts, by a tree of losers: a tournament in which each

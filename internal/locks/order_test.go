@@ -48,8 +48,8 @@ func TestEntriesAreSortedAsComparingThemDoes(t *testing.T) {
 			entries[i].place = int32(i)
 		}
 		want := slowly(entries)
-		if s.sort(entries); !same(entries, want) {
-			t.Fatalf("sorted to %v, want %v", entries, want)
+		if got := s.sorted(entries); !same(got, want) {
+			t.Fatalf("sorted to %v, want %v", got, want)
 		}
 	})
 }
@@ -81,10 +81,9 @@ func TestManyHoldersOfOneLockAreSorted(t *testing.T) {
 	for i, place := range rand.Perm(len(entries)) {
 		entries[i] = Entry{Name: []byte("some/lock/of/many"), Mode: Shared, place: int32(place)}
 	}
-	new(sorter).sort(entries)
-	for i := range entries {
-		if entries[i].place != int32(i) {
-			t.Fatalf("at %d stands the holder %d", i, entries[i].place)
+	for i, e := range new(sorter).sorted(entries) {
+		if e.place != int32(i) {
+			t.Fatalf("at %d stands the holder %d", i, e.place)
 		}
 	}
 }
