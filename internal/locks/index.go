@@ -23,8 +23,15 @@ func (h *sharedHold) key() uint32        { return holdKey(h.lock, h.session) }
 
 func holdKey(l *lock, s *Session) uint32 { return l.hash ^ s.id }
 
-// minChains is where an index begins and the smallest it shrinks to.
-const minChains = 64
+const (
+	// minChains is where an index begins and the smallest it shrinks to.
+	minChains = 64
+	// maxChains is how many chains there are for each that the index holds, before it
+	// shrinks to half as many for each. The more, the fewer are hashed anew while a
+	// session with a million locks leaves; with two, what comes and goes at the border
+	// would resize the index each time.
+	maxChains = 8
+)
 
 // chain returns where the chain for a hash begins. The index must not be empty.
 func (x *index[N]) chain(hash uint32) *N {
@@ -54,13 +61,16 @@ func (x *index[N]) remove(n N) {
 	var none N
 	*at, *n.link() = *n.link(), none
 	x.len--
-	// A quarter, not a half: else what comes and goes at the border would resize
-	// the index each time.
-	if chains := len(x.chains); chains > minChains && x.len < chains/4 {
-		x.resize(chains / 2)
+	if chains := len(x.chains); chains > minChains && x.len < chains/maxChains {
+		x.resize(max(minChains, chains/(maxChains/2)))
 	}
 }
 
+// resize hashes all anew, which keeps others from the shard: for some tenths of a
+// millisecond in a table with a million locks, and some milliseconds with ten
+// (BenchmarkGrow; where the locks are in no cache, three times what that shows).
+// Splitting a chain at a time instead (linear hashing) takes a tenth of that, but
+// finding a chain is dearer then, and getting and releasing a lock by a tenth.
 func (x *index[N]) resize(chains int) {
 	old := x.chains
 	x.chains = make([]N, chains)
