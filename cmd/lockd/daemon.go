@@ -231,6 +231,7 @@ func (d *daemon) run() {
 	}
 	d.serving.Go(func() { d.watchdog(background) })
 	d.serving.Go(func() { d.showStatus(background) })
+	d.serving.Go(func() { d.reclaim(background) })
 	if d.state != nil {
 		d.serving.Go(func() { d.state.Run(background, d.log) })
 	}
