@@ -13,12 +13,28 @@ import (
 // place, which happens often as soon as clients and server share the processors. A
 // call that does not block is over in a few microseconds: without telling, a
 // request takes 12 % less processor time (50 connections, depth 1).
+//
+// But the scheduler's monitor sleeps once all is idle, and it is such a call that
+// wakes it. Asleep, it lets a goroutine run as long as it likes, and others wait: it
+// was seen for the whole time in which a session with a million locks left. So the
+// first read that brings something after a wait is one that tells (readTelling).
 
 // readNow returns the number of bytes read, and 0 with an error.
 func readNow(fd int, p []byte) (int, unix.Errno) { return callNow(unix.SYS_READ, fd, p) }
 
 // writeNow returns the number of bytes written, and 0 with an error.
 func writeNow(fd int, p []byte) (int, unix.Errno) { return callNow(unix.SYS_WRITE, fd, p) }
+
+// readTelling is readNow by way of package syscall.
+func readTelling(fd int, p []byte) (int, unix.Errno) {
+	for {
+		n, err := unix.Read(fd, p)
+		errno, _ := err.(unix.Errno)
+		if errno != unix.EINTR {
+			return max(n, 0), errno
+		}
+	}
+}
 
 func callNow(trap uintptr, fd int, p []byte) (int, unix.Errno) {
 	for {

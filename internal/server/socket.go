@@ -41,6 +41,7 @@ type socket struct {
 		attempt func(fd uintptr) bool
 		in      []byte
 		limit   int
+		waited  bool // there was nothing to read at first
 		err     error
 	}
 	// backlog has the replies that the kernel would not take, and is nil while it
@@ -113,7 +114,7 @@ func setKeepalive(fd int, k Keepalive) error {
 // io.EOF when the client has closed or half-closed.
 func (s *socket) read(in []byte, limit int) ([]byte, error) {
 	r := &s.reading
-	r.in, r.limit, r.err = in, limit, nil
+	r.in, r.limit, r.waited, r.err = in, limit, false, nil
 	err := s.raw.Read(r.attempt)
 	if err == nil {
 		err = r.err
@@ -153,7 +154,11 @@ func (s *socket) wake() { s.SetReadDeadline(longAgo()) }
 func (s *socket) tryRead(fd uintptr) bool {
 	r := &s.reading
 	buf := roomFor(r.in, r.limit, s.inputs)
-	n, errno := readNow(int(fd), buf[len(buf):cap(buf)])
+	read := readNow
+	if r.waited {
+		read = readTelling
+	}
+	n, errno := read(int(fd), buf[len(buf):cap(buf)])
 	if n > 0 {
 		r.in = buf[:len(buf)+n]
 		return true
@@ -163,6 +168,7 @@ func (s *socket) tryRead(fd uintptr) bool {
 	}
 	switch errno {
 	case unix.EAGAIN:
+		r.waited = true
 		return false
 	case 0:
 		r.err = io.EOF
