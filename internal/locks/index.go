@@ -27,7 +27,7 @@ const (
 	// minChains is where an index begins and the smallest it shrinks to.
 	minChains = 64
 	// maxChains is how many chains there are for each that the index holds, before it
-	// shrinks to half as many for each. The more, the fewer are hashed anew while a
+	// shrinks to two for each. The more, the fewer are hashed anew while a
 	// session with a million locks leaves; with two, what comes and goes at the border
 	// would resize the index each time.
 	maxChains = 8

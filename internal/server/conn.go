@@ -320,8 +320,7 @@ func (c *conn) end() {
 			c.err = err
 		}
 	}
-	orphans := c.srv.table.Leave(c.session, c.srv.now())
-	c.srv.answerGranted()
+	orphans := c.leave()
 	c.srv.hub.change(c.watcher, nil)
 	c.srv.registry.set(c.session, "")
 	c.leaving.Store(true)

@@ -22,8 +22,13 @@ type granted struct {
 // own client.
 const answeredAtOnce = 4
 
-// Granted implements locks.Owner. The shard is locked, so this is only noted.
+// Granted implements locks.Owner. The shard is locked, so this is only noted, or the
+// connection woken where it may take long until somebody looks.
 func (c *conn) Granted() {
+	if c.srv.leavers.Load() > 0 {
+		c.link.wake()
+		return
+	}
 	if c.noted.Swap(true) {
 		return // of an earlier wait, and looked at soon
 	}
@@ -34,6 +39,17 @@ func (c *conn) Granted() {
 			return
 		}
 	}
+}
+
+// leave has the session of a connection leave the table.
+func (c *conn) leave() (orphans int) {
+	if c.session.Holds() > answeredAtOnce {
+		c.srv.leavers.Add(1)
+		defer c.srv.leavers.Add(-1)
+	}
+	orphans = c.srv.table.Leave(c.session, c.srv.now())
+	c.srv.answerGranted()
+	return orphans
 }
 
 // answerGranted tells those who were granted locks, the first one first.

@@ -83,6 +83,7 @@ type Server struct {
 	unixPeer atomic.Uint64 // number of the last Unix socket's client
 	draining atomic.Bool   // closing, as those who wait see it
 	granted  granted
+	leavers  atomic.Int64 // connections with many locks that are leaving
 
 	mu        sync.Mutex
 	listeners map[*Listener]struct{}      // guarded by mu, as below

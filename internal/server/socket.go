@@ -220,7 +220,7 @@ func (s *socket) writeSome(p []byte) (n int, err error) {
 		if s.cut.Load() {
 			return n, os.ErrDeadlineExceeded
 		}
-		more, errno := writeNow(s.fd, p[n:])
+		more, errno := writeNow(s.fd, p[n:min(len(p), n+outputSize)]) // long ones in parts
 		switch {
 		case errno == unix.EAGAIN:
 			return n, nil

@@ -411,7 +411,9 @@ func (c *conn) unwatch([]byte) {
 // now is told or, to a client that does not read, that it is lost.
 func (c *conn) changeWatcher(to *watcher) {
 	from := c.watcher
-	c.link.wakeable() // by events
+	if to != nil {
+		c.link.wakeable()
+	}
 	c.srv.hub.change(from, to)
 	if from != nil {
 		c.flush()

@@ -134,7 +134,7 @@ type upgradeSocket struct {
 	closing  sync.Once
 	lost     chan struct{} // closed when the client has closed, or the library gives it up
 	plain    bool          // it has asked for something else; guarded by Server.mu
-	upgraded bool          // a session lives on it; set before there is a library
+	upgraded bool          // a session lives on it; set before the library is used
 	ended    bool          // the client's stream has; belongs to who reads
 	payload  int           // of the frame being written, not written yet; belongs to who writes
 	farewell atomic.Pointer[[]byte]
@@ -321,6 +321,8 @@ type wsLink struct {
 	chunks  chan []byte   // from the pump; its buffer is lent until taken gets a token
 	taken   chan struct{} // from the owner
 	lent    bool          // the owner has a chunk
+	wakes   bool          // wakeable was called
+	written bool          // something was, since the last flush
 	pumped  chan struct{} // closed when the pump has ended; nil where there is none
 	end     time.Time     // of wakeAt
 	woken   chan struct{} // gets a token from wake
@@ -339,12 +341,7 @@ func newWSLink(ws *websocket.Conn, sock *upgradeSocket) *wsLink {
 }
 
 // wakeable implements link.
-func (l *wsLink) wakeable() {
-	if l.pumped == nil {
-		l.chunks, l.taken, l.pumped = make(chan []byte), make(chan struct{}), make(chan struct{})
-		go l.pump()
-	}
-}
+func (l *wsLink) wakeable() { l.wakes = true }
 
 // pump reads until the connection fails or closes, which upgradeSocket.lost
 // tells the owner.
@@ -399,11 +396,15 @@ func (l *wsLink) hand(p []byte) bool {
 }
 
 func (l *wsLink) read(in []byte, limit int) ([]byte, error) {
-	if err := l.sock.flush(); err != nil {
+	if err := l.flush(); err != nil {
 		return nil, err
 	}
-	if l.pumped == nil {
+	switch {
+	case !l.wakes:
 		return l.readItself(in, limit)
+	case l.pumped == nil: // only now: what it reads may be the connection's end
+		l.chunks, l.taken, l.pumped = make(chan []byte), make(chan struct{}), make(chan struct{})
+		go l.pump()
 	}
 	if l.lent {
 		l.lent = false
@@ -475,13 +476,24 @@ func (l *wsLink) write(p []byte) error {
 	if !utf8.Valid(p) {
 		kind = websocket.MessageBinary
 	}
+	l.written = true
 	l.sock.begin()
 	return l.ws.Write(context.Background(), kind, p)
 }
 
+// flush writes what was gathered. It does not wait for the pump, which may be
+// answering a ping of a client that does not read, where there is nothing.
+func (l *wsLink) flush() error {
+	if !l.written {
+		return nil
+	}
+	l.written = false
+	return l.sock.flush()
+}
+
 func (l *wsLink) roomy() bool { return l.sock.roomy() }
 
-func (l *wsLink) drain() error { return errors.Join(l.sock.flush(), l.sock.drain()) }
+func (l *wsLink) drain() error { return errors.Join(l.flush(), l.sock.drain()) }
 
 // refuse is never called: what begins a WebSocket is HTTP.
 func (l *wsLink) refuse([]byte) {}
@@ -494,6 +506,9 @@ func (l *wsLink) interrupt() {
 // Close implements link. The pump ends first: it may have a close frame to answer.
 func (l *wsLink) Close() error {
 	l.sock.uncount()
+	if !l.sock.cut.Load() {
+		l.flush()
+	}
 	select {
 	case <-l.sock.lost:
 	default:
