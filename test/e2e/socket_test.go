@@ -34,7 +34,8 @@ func TestSocketStartsTheService(t *testing.T) {
 				if me := c.Ask("me"); !tt.me.MatchString(me) {
 					t.Errorf("me: answered %q, want a match of %v", me, tt.me)
 				}
-				m.WantProperty("ActiveState", "active")
+				// The server serves before systemd has taken notice that it does.
+				m.Eventually("the service is active", func() bool { return m.Property("ActiveState") == "active" })
 			})
 		})
 	}
