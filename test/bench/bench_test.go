@@ -12,29 +12,6 @@ const (
 	roundTime = 400 * time.Millisecond
 )
 
-// BenchmarkThroughput gives requests per second beside those of the echo server,
-// and their ratio: the median of rounds in which the two took turns.
-func BenchmarkThroughput(b *testing.B) {
-	lockd, echo := startLockd(b), startEcho(b)
-	for _, l := range loads {
-		for _, depth := range []int{1, 16} {
-			for _, connections := range []int{1, 50, 1000} {
-				b.Run(fmt.Sprintf("%s/connections=%d/depth=%d", l.name, connections, depth), func(b *testing.B) {
-					var ours, theirs []float64
-					for range b.N * rounds {
-						ours = append(ours, throughput(b, lockd.address, l, connections, depth, roundTime))
-						theirs = append(theirs, throughput(b, echo.address, l, connections, depth, roundTime))
-					}
-					b.ReportMetric(0, "ns/op")
-					b.ReportMetric(median(ours), "req/s")
-					b.ReportMetric(median(theirs), "echo-req/s")
-					b.ReportMetric(medianRatio(ours, theirs), "x-echo")
-				})
-			}
-		}
-	}
-}
-
 // BenchmarkHeldLocks gives the time of q, i, d and of g with r, on a connection that
 // is alone, when many locks are held, beside the time where none is; and what a
 // held lock takes of memory.
