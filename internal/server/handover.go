@@ -41,9 +41,10 @@ func (c *conn) Granted() {
 	}
 }
 
-// leave has the session of a connection leave the table.
+// leave has the session of a connection leave the table. What one holds that waits
+// is not known: it may be granted more right now.
 func (c *conn) leave() (orphans int) {
-	if c.session.Holds() > answeredAtOnce {
+	if c.pending != nil || c.session.Holds() > answeredAtOnce {
 		c.srv.leavers.Add(1)
 		defer c.srv.leavers.Add(-1)
 	}
