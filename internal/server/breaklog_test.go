@@ -16,6 +16,7 @@ func TestBreaksAndKicksAreLogged(t *testing.T) {
 	}
 
 	other := s.connect("tcp4")
+	other.ask("i nightly", "0 Lock Not Locked: nightly\n") // accepted
 	address := other.conn.LocalAddr().String()
 	admin.ask("kick "+address, "1 ok count=1\n")
 	want = `level=INFO msg="client disconnected by another" address=` + address + ` by="night shift" disconnected=1 first=` + address
