@@ -86,6 +86,7 @@ func TestACloseFreesTheLocks(t *testing.T) {
 			forEachTransport(t, func(t *testing.T, transport string) {
 				s := start(t)
 				watcher := s.connect("tcp4")
+				watcher.ask("i free", "0 Lock Not Locked: free\n") // accepted, and counted
 				c := s.connect(transport)
 				c.take(100)
 				end(c)
