@@ -34,7 +34,8 @@ func (a *account) take(n int64) bool {
 	return true
 }
 
-// force counts n bytes more, whatever the limit: no more than were given before.
+// force counts n bytes more, whatever the limit. They must be no more than were just
+// given.
 func (a *account) force(n int64) {
 	a.used += n
 	a.drawn.Add(n)

@@ -1,7 +1,5 @@
 package server
 
-import "sync/atomic"
-
 // A lock changes hands when one connection gives it up and the next in the queue
 // is told so. To wake the goroutine of the next one costs much, as the scheduler
 // wakes a thread for it; so whoever has given up the lock answers for the one that
@@ -9,13 +7,10 @@ import "sync/atomic"
 // line. A hand-over takes 0.8 of the time that it took with waking, and a lock that
 // fifty clients want changes hands 1.3 times as often (BenchmarkHandOver,
 // BenchmarkContended).
-
-// granted has the connections that were granted what they waited for and were not
-// told yet. Whoever called the table empties it before doing anything that may
-// take long.
-type granted struct {
-	last atomic.Pointer[conn] // the rest by conn.grantedBefore
-}
+//
+// Server.granted has those that were granted what they waited for and were not told
+// yet, linked by conn.grantedBefore. Whoever called the table empties it before doing
+// anything that may take long.
 
 // answeredAtOnce is for how many a connection answers before it goes on. More wake
 // up and answer for themselves: on all processors, and while this one serves its
@@ -33,16 +28,17 @@ func (c *conn) Granted() {
 		return // of an earlier wait, and looked at soon
 	}
 	for {
-		last := c.srv.granted.last.Load()
+		last := c.srv.granted.Load()
 		c.grantedBefore = last
-		if c.srv.granted.last.CompareAndSwap(last, c) {
+		if c.srv.granted.CompareAndSwap(last, c) {
 			return
 		}
 	}
 }
 
-// leave has the session of a connection leave the table. What one holds that waits
-// is not known: it may be granted more right now.
+// leave has the session of a connection leave the table. Those who get its locks are
+// not to wait until all are free, if these are many. What one holds that waits is not
+// known: it may be granted more right now.
 func (c *conn) leave() (orphans int) {
 	if c.pending != nil || c.session.Holds() > answeredAtOnce {
 		c.srv.leavers.Add(1)
@@ -55,11 +51,11 @@ func (c *conn) leave() (orphans int) {
 
 // answerGranted tells those who were granted locks, the first one first.
 func (s *Server) answerGranted() {
-	if s.granted.last.Load() == nil { // nearly always
+	if s.granted.Load() == nil { // nearly always
 		return
 	}
 	var first *conn
-	for c := s.granted.last.Swap(nil); c != nil; {
+	for c := s.granted.Swap(nil); c != nil; {
 		before := c.grantedBefore
 		c.grantedBefore, first = first, c
 		c = before

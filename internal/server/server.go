@@ -79,11 +79,11 @@ type Server struct {
 	counters counters
 	gate     gate
 	registry registry
-	serial   atomic.Uint64 // of connections
-	unixPeer atomic.Uint64 // number of the last Unix socket's client
-	draining atomic.Bool   // closing, as those who wait see it
-	granted  granted
-	leavers  atomic.Int64 // connections with many locks that are leaving
+	serial   atomic.Uint64        // of connections
+	unixPeer atomic.Uint64        // number of the last Unix socket's client
+	draining atomic.Bool          // closing, as those who wait see it
+	granted  atomic.Pointer[conn] // see handover.go
+	leavers  atomic.Int64         // connections with many locks that are leaving
 
 	mu        sync.Mutex
 	listeners map[*Listener]struct{}      // guarded by mu, as below

@@ -210,7 +210,7 @@ func (l *wsLink) interrupt() {
 func (l *wsLink) Close() error {
 	l.sock.uncount()
 	if !l.sock.cut.Load() {
-		l.flush()
+		l.flush() // where the end has come before the next read
 	}
 	select {
 	case <-l.sock.lost:
