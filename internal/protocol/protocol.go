@@ -186,7 +186,8 @@ func trim(b []byte) []byte {
 }
 
 // squeeze makes each run of blanks in b, which begins and ends with none, one
-// space. It works in place.
+// space. It works in place, and leaves blanks behind what it returns, so that the
+// line means what it did.
 func squeeze(b []byte) []byte {
 	i := 0
 	for i < len(b) && (!isBlank(b[i]) || b[i] == ' ' && !isBlank(b[i+1])) {
@@ -200,6 +201,9 @@ func squeeze(b []byte) []byte {
 		case !isBlank(b[i-1]):
 			out = append(out, ' ')
 		}
+	}
+	for i = len(out); i < len(b); i++ {
+		b[i] = ' '
 	}
 	return out
 }

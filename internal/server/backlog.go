@@ -3,7 +3,6 @@ package server
 import (
 	"errors"
 	"fmt"
-	"os"
 	"sync"
 	"time"
 )
@@ -14,11 +13,12 @@ var errStalled = errors.New("client does not read its replies")
 // A backlog sends the replies that the kernel would not take, from a goroutine
 // of its own. It lives from the first write that did not fit until all is sent.
 type backlog struct {
-	sock    *socket
-	emptied func()        // called when all is sent; nil for nobody
-	limit   int           // bytes kept before add waits
-	stall   time.Duration // without progress, then the client is given up; 0: never
-	done    chan struct{} // closed by run, when it has ended
+	sock  *socket
+	conn  *conn         // is woken when it has ended; nil for nobody
+	limit int           // bytes kept before add waits
+	stall time.Duration // without progress, then the client is given up; 0: never
+	poked chan struct{} // gets a token when there may be room to write, or the socket was cut
+	done  chan struct{} // closed by run, when it has ended
 
 	mu    sync.Mutex
 	moved sync.Cond // unsent has shrunk, or run has ended
@@ -29,7 +29,7 @@ type backlog struct {
 }
 
 func startBacklog(s *socket, p []byte, limit int, stall time.Duration) *backlog {
-	b := &backlog{sock: s, emptied: s.emptied, limit: limit, stall: stall, done: make(chan struct{})}
+	b := &backlog{sock: s, conn: s.conn, limit: limit, stall: stall, poked: make(chan struct{}, 1), done: make(chan struct{})}
 	b.moved.L = &b.mu
 	b.unsent = append(b.unsent, p...)
 	go b.run()
@@ -64,55 +64,81 @@ func (b *backlog) failure() error {
 	return b.err
 }
 
+// poke has it look for room again. Anybody may call it, and it does not wait.
+func (b *backlog) poke() {
+	select {
+	case b.poked <- struct{}{}:
+	default:
+	}
+}
+
 func (b *backlog) run() {
 	defer close(b.done)
+	err := b.sock.srv.poller.awaitRoom(b.sock, true)
 	for {
-		p := b.next()
+		p := b.next(err)
 		if len(p) == 0 {
 			return
 		}
-		n, err := b.send(p)
+		var n int
+		n, err = b.send(p)
 		b.mu.Lock()
-		b.unsent, b.err = b.unsent[n:], err
+		b.unsent = b.unsent[n:]
 		b.moved.Broadcast()
 		b.mu.Unlock()
 	}
 }
 
-// next returns what to send next, nothing when the backlog has ended.
-func (b *backlog) next() []byte {
+// next returns what to send next. Where there is none, or an error, the backlog ends.
+func (b *backlog) next(err error) []byte {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.unsent) > 0 && b.err == nil {
+	if len(b.unsent) > 0 && err == nil {
 		return b.unsent[:min(len(b.unsent), outputSize)]
 	}
-	if b.err == nil {
-		b.sock.SetWriteDeadline(time.Time{})
-		if b.emptied != nil {
-			b.emptied()
-		}
-	} else {
-		b.sock.interrupt() // the owner may be reading, from a client that sends nothing more
+	if err == nil {
+		err = b.sock.srv.poller.awaitRoom(b.sock, false) // before another backlog can begin
 	}
-	b.unsent, b.ended = nil, true
+	b.unsent, b.ended, b.err = nil, true, err
 	b.moved.Broadcast()
+	if b.conn != nil {
+		b.conn.wake() // it may be waiting for room, or for bytes of a client that sends nothing more
+	}
 	return nil
 }
 
 // send writes some of p. It fails when the client has taken nothing for the time
 // of stall: keepalive cannot see that, as the kernel of a client that is stopped
 // answers its probes.
-func (b *backlog) send(p []byte) (n int, err error) {
-	before := b.sock.unsent()
+func (b *backlog) send(p []byte) (int, error) {
+	unsent := b.sock.unsent()
+	for {
+		n, err := b.sock.writeSome(p)
+		if n > 0 || err != nil {
+			return n, err
+		}
+		if !b.awaitRoom() {
+			before := unsent
+			if unsent = b.sock.unsent(); unsent >= before {
+				return 0, fmt.Errorf("%w for %v", errStalled, b.stall)
+			}
+		}
+	}
+}
+
+// awaitRoom waits until there may be room to write, or reports false when that has
+// taken too long.
+func (b *backlog) awaitRoom() bool {
+	var late <-chan time.Time // never, where there is no limit
 	if b.stall > 0 {
-		b.sock.SetWriteDeadline(time.Now().Add(b.stall))
+		timer := time.NewTimer(b.stall)
+		defer timer.Stop()
+		late = timer.C
 	}
-	n, err = b.sock.file.Write(p)
-	switch {
-	case !errors.Is(err, os.ErrDeadlineExceeded) || b.sock.cut.Load():
-		return n, err
-	case n == 0 && b.sock.unsent() >= before:
-		return 0, fmt.Errorf("%w for %v", errStalled, b.stall)
+	select {
+	case <-b.poked:
+		return true
+	case <-late:
+		return false
 	}
-	return n, nil
 }

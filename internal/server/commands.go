@@ -10,33 +10,54 @@ import (
 )
 
 // handlers has the handler of each command: it asks the table and appends the
-// reply to c.out.
-var handlers = [protocol.NumVerbs]func(c *conn, arg []byte){
-	protocol.Unknown:       (*conn).unknown,
-	protocol.Get:           (*conn).get,
-	protocol.Release:       (*conn).release,
-	protocol.Inspect:       (*conn).inspect,
-	protocol.SharedGet:     (*conn).sharedGet,
-	protocol.SharedRelease: (*conn).sharedRelease,
-	protocol.SharedInspect: (*conn).sharedInspect,
-	protocol.List:          (*conn).list,
-	protocol.SharedList:    (*conn).sharedList,
-	protocol.Dump:          (*conn).dump,
-	protocol.Me:            (*conn).me,
-	protocol.Iam:           (*conn).iam,
-	protocol.Who:           (*conn).who,
-	protocol.Stats:         (*conn).stats,
-	protocol.GetWait:       (*conn).getWait,
-	protocol.SharedGetWait: (*conn).sharedGetWait,
-	protocol.Cancel:        (*conn).cancel,
-	protocol.Listing:       (*conn).listing,
-	protocol.Watch:         (*conn).watch,
-	protocol.Unwatch:       (*conn).unwatch,
-	protocol.Break:         (*conn).breakLock,
-	protocol.Kick:          (*conn).kick,
-	protocol.Ping:          (*conn).ping,
-	protocol.Info:          (*conn).info,
+// reply to c.out. It is filled by init since a handler may have others act, which
+// leads here again.
+var handlers [protocol.NumVerbs]func(c *conn, arg []byte)
+
+func init() {
+	handlers = [...]func(c *conn, arg []byte){
+		protocol.Unknown:       (*conn).unknown,
+		protocol.Get:           (*conn).get,
+		protocol.Release:       (*conn).release,
+		protocol.Inspect:       (*conn).inspect,
+		protocol.SharedGet:     (*conn).sharedGet,
+		protocol.SharedRelease: (*conn).sharedRelease,
+		protocol.SharedInspect: (*conn).sharedInspect,
+		protocol.List:          (*conn).list,
+		protocol.SharedList:    (*conn).sharedList,
+		protocol.Dump:          (*conn).dump,
+		protocol.Me:            (*conn).me,
+		protocol.Iam:           (*conn).iam,
+		protocol.Who:           (*conn).who,
+		protocol.Stats:         (*conn).stats,
+		protocol.GetWait:       (*conn).getWait,
+		protocol.SharedGetWait: (*conn).sharedGetWait,
+		protocol.Cancel:        (*conn).cancel,
+		protocol.Listing:       (*conn).listing,
+		protocol.Watch:         (*conn).watch,
+		protocol.Unwatch:       (*conn).unwatch,
+		protocol.Break:         (*conn).breakLock,
+		protocol.Kick:          (*conn).kick,
+		protocol.Ping:          (*conn).ping,
+		protocol.Info:          (*conn).info,
+	}
 }
+
+// costs has what each command may cost, in units of a cheap one: get takes some
+// 0.3 µs. What may wait or has no bound costs more than any brief turn has.
+var costs = func() (costs [protocol.NumVerbs]int) {
+	for verb := range costs {
+		costs[verb] = 1
+	}
+	costs[protocol.Stats] = briefAllowance / 4
+	for _, verb := range []protocol.Verb{
+		protocol.List, protocol.SharedList, protocol.Dump, protocol.Listing, protocol.Who,
+		protocol.Watch, protocol.Unwatch, protocol.Break, protocol.Kick,
+	} {
+		costs[verb] = briefAllowance + 1
+	}
+	return costs
+}()
 
 // unknown answers a line that is no command: at level 1, not at all.
 func (c *conn) unknown(word []byte) {

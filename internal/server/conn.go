@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -14,71 +13,72 @@ import (
 	"lockd/internal/protocol"
 )
 
-// A link is what carries a connection's bytes. It belongs to the connection's
-// goroutine, but for wake and interrupt.
+// A link is what carries a connection's bytes. It belongs to who acts for the
+// connection, but for interrupt.
 type link interface {
-	// read waits until the client has sent something and returns it behind in,
-	// which is received already and has not run: the beginning of a line of up to
-	// limit bytes or, during a wait, any lines. io.EOF says that the client will send no more, errWoken that wake was
-	// called or the time of wakeAt has come.
-	read(in []byte, limit int) ([]byte, error)
-	// wakeAt has the next read end with errWoken at that time; the zero time is
-	// never. It takes back a wake that came before.
-	wakeAt(t time.Time)
-	// wakeable must be called before a read that wake or wakeAt is to end.
-	wakeable()
-	// wake has a read end with errWoken, the next one if there is none under way.
-	// Anybody may call it, and it does not wait.
-	wake()
+	// receive returns what the client has sent behind in, which was received before
+	// and has not run: the beginning of a line of up to limit bytes or, during a
+	// wait, any lines. It does not wait: where nothing has come, that is in. More
+	// tells to call again; without hungUp, it need not tell of an end. io.EOF says
+	// that the client will send no more.
+	receive(in []byte, hungUp bool, limit int) (out []byte, more bool, err error)
 	// write sends replies: one, if the transport has messages, which p then fills.
-	// It does not wait for the client while the backlog has room.
+	// It waits for the client only where the backlog is full.
 	write(p []byte) error
-	// roomy tells whether write would not wait for the client. Where it is not, a
-	// read ends with errWoken when the client has taken all.
+	// flush ends a turn: what was written goes out.
+	flush() error
+	// backlogged tells whether write might wait for the client.
+	backlogged() bool
+	// roomy tells whether the next write would not wait for the client. Where it
+	// would, the connection is woken when the client has taken all.
 	roomy() bool
 	// drain waits until what was written is the kernel's to deliver.
 	drain() error
-	// interrupt makes read, write and drain fail from now on. Anybody may call it,
-	// and it does not wait.
+	// interrupt makes receive, write and drain fail from now on. Anybody may call
+	// it, and it does not wait.
 	interrupt()
-	// refuse writes p instead of serving the client.
-	refuse(p []byte)
+	// refuse writes p, which is all that the client will be told.
+	refuse(p []byte) error
 	// Close ends the connection. The session must hold nothing any more.
 	Close() error
 }
 
 // A conn is one client's connection, and the owner of its session. All belongs
-// to who has acting, but what says otherwise.
+// to who acts for it (turn.go), but what says otherwise.
 type conn struct {
 	srv       *Server
 	link      link
 	session   *locks.Session
 	transport Transport
-	stripe    *stripe
 	perReply  bool // replies are sent one by one, not batch by batch
 
-	cut     atomic.Bool // interrupt was called; set by anybody
-	waiting atomic.Bool // in the queue of a lock; read by who closes the server
-	leaving atomic.Bool // holds nothing any more, and will soon be closed; read by kick
+	brief     bool // who acts must be free again soon
+	left      bool // something is left to one who need not
+	spoken    bool // a line has come, so that none is the first any more
+	cancelled bool // the next line is the cancel that has ended a wait
+	ended     bool // the client will send no more
 
-	// acting is locked by the connection's goroutine, but while that reads during a
-	// wait for a lock. Whoever locks it then can end the wait.
-	acting        sync.Mutex
-	noted         atomic.Bool // in Server.granted
-	grantedBefore *conn       // the next in there; belongs to who takes it out
+	state   atomic.Uint32 // see turn.go; as the next ones, anybody's
+	cut     atomic.Bool   // interrupt was called
+	waiting atomic.Bool   // in the queue of a lock
+	leaving atomic.Bool   // holds nothing any more, and will soon be closed
+	noted   atomic.Bool   // in Server.granted
 
-	settings  *Settings     // of this batch
-	clock     time.Duration // when it came, since the start of the server; 0 until asked for
+	grantedBefore *conn // the next in Server.granted; belongs to who takes it out
+
+	stripe    *stripe
+	allowance int           // what this turn may still cost, where it is brief
+	settings  *Settings     // of this turn
+	clock     time.Duration // when it began, since the start of the server; 0 until asked for
 	lines     protocol.Lines
-	spoken    bool     // a line has come, so that none is the first any more
-	level     int      // of the protocol, as agreed on
-	pending   *pending // nil where it does not wait for a lock
-	cancelled bool     // the next line is the cancel that has ended a wait
-	watcher   *watcher // nil where it does not watch
-	in        []byte   // the buffer of what was received
-	unread    []byte   // the end of in that has not run yet
-	out       []byte   // replies of this batch, not sent yet
-	err       error    // why the connection must end
+	level     int        // of the protocol, as agreed on
+	pending   *pending   // nil where it does not wait for a lock
+	watcher   *watcher   // nil where it does not watch
+	lingering *lingering // nil where it was not refused
+	in        []byte     // the buffer of what was received
+	unread    []byte     // the end of in that has not run yet
+	out       []byte     // replies of this turn, not sent yet
+	err       error      // why the connection must end
 }
 
 var (
@@ -86,10 +86,9 @@ var (
 	errRefused = errors.New("not a client of this protocol")
 	// errInterrupted ends a connection that the server disconnects.
 	errInterrupted = errors.New("disconnected by the server")
-	// errWoken ends a read without anything read.
-	errWoken = errors.New("woken")
 )
 
+// newConn returns a connection that somebody acts for: the caller, until begin.
 func newConn(s *Server, l link, addr string, t Transport) *conn {
 	c := &conn{
 		srv: s, link: l, transport: t,
@@ -98,69 +97,90 @@ func newConn(s *Server, l link, addr string, t Transport) *conn {
 		spoken:   t == WebSocket, // it has begun with HTTP, and may
 		level:    1,
 	}
+	c.state.Store(owned)
 	c.session = locks.NewSession(addr, c)
 	return c
 }
 
-// interrupt ends the connection soon. Anybody may call it, and it does not wait.
-func (c *conn) interrupt() {
-	c.cut.Store(true)
-	c.link.interrupt()
+// begin has the connection be served from now on.
+func (c *conn) begin() {
+	c.debug("client connected")
+	if c.err != nil || !c.rest() {
+		go c.act()
+	}
 }
 
-func (c *conn) serve() {
-	c.acting.Lock()
-	c.debug("client connected")
-	for c.err == nil {
-		if c.pending == nil {
-			c.turn()
-		} else {
-			c.turnWaiting()
+// turn receives once, runs what is complete, and answers with one write.
+func (c *conn) turn(signals uint32) {
+	if c.err != nil {
+		return
+	}
+	in, err := c.unread, error(nil)
+	switch {
+	case c.cut.Load():
+		err = errInterrupted
+	case signals&(stirred|hungUp) != 0 && !c.ended:
+		var more bool
+		in, more, err = c.link.receive(in, signals&hungUp != 0, c.srv.settings.Load().LineBytes)
+		if more {
+			c.state.Or(signals)
 		}
 	}
-	c.end()
-}
-
-// turn reads once, runs what is complete, and answers with one write.
-func (c *conn) turn() {
-	in, err := c.link.read(c.unread, c.srv.settings.Load().LineBytes)
-	c.begun(in)
-	c.received(err)
-}
-
-// received does what a read has brought.
-func (c *conn) received(err error) {
+	c.in, c.unread = in, in
+	c.settings, c.clock = c.srv.settings.Load(), 0
 	switch {
 	case err == nil:
-		c.run()
-	case errors.Is(err, errWoken):
-		c.link.wakeAt(time.Time{})
 	case errors.Is(err, io.EOF):
-		c.runLast()
-		if c.err == nil {
-			c.err = err
-		}
+		c.ended = true
 	default:
 		c.unread, c.err = nil, err
 	}
+	c.advance()
 	c.answer()
+}
+
+// advance does all that can be done without waiting.
+func (c *conn) advance() {
+	for c.err == nil {
+		if c.pending != nil {
+			if !c.judgeWait() {
+				c.checkPile()
+				return
+			}
+			c.endWait()
+			c.srv.answerGranted()
+			c.flushReply()
+		}
+		c.run()
+		if c.pending == nil {
+			break
+		}
+	}
+	if c.ended && !c.left && c.err == nil {
+		if c.runLast(); c.err == nil && !c.left {
+			c.err = io.EOF
+		}
+	}
 }
 
 // answer sends what a turn has brought.
 func (c *conn) answer() {
 	c.flush()
 	c.sendEvents()
+	if c.perReply {
+		c.fail(c.link.flush())
+	}
 	c.keep()
 }
 
-// begun notes that a new batch begins, with what was received.
-func (c *conn) begun(in []byte) {
-	c.in, c.unread = in, in
-	c.settings = c.srv.settings.Load() // after the read, which may have waited for long
-	c.clock = 0
+// fail has the connection end, where there is an error.
+func (c *conn) fail(err error) {
+	if err != nil {
+		c.err = err
+	}
 }
 
-// now is when this batch came, as a time of the table. The clock is read once
+// now is when this turn began, as a time of the table. The clock is read once
 // for all of it.
 func (c *conn) now() time.Duration {
 	if c.clock == 0 {
@@ -169,18 +189,22 @@ func (c *conn) now() time.Duration {
 	return c.clock
 }
 
-// run executes the lines in what was received, up to one that has to wait.
+// run executes the lines in what was received, up to one that has to wait, or that
+// is left to others.
 func (c *conn) run() {
-	for c.err == nil && c.pending == nil {
+	for c.err == nil && c.pending == nil && !c.left {
 		line, rest, cut := c.lines.Next(c.unread, c.settings.LineBytes)
-		c.unread = rest
 		if cut == protocol.Incomplete {
+			c.unread = rest
 			return
 		}
 		if c.isCommand(line, cut) {
-			c.execute(line)
+			if c.execute(line); c.left {
+				return
+			}
 			c.srv.answerGranted()
 		}
+		c.unread = rest
 		c.flushReply()
 	}
 	if c.err != nil {
@@ -220,7 +244,9 @@ func (c *conn) runLast() {
 		c.stripe.read[protocol.Unknown].Add(1)
 	default:
 		if c.isCommand(c.unread, protocol.Complete) {
-			c.execute(c.unread)
+			if c.execute(c.unread); c.left {
+				return
+			}
 			c.srv.answerGranted()
 		}
 	}
@@ -234,11 +260,11 @@ func (c *conn) isCommand(line []byte, cut protocol.Cut) bool {
 	tooLong := cut == protocol.TooLong
 	switch {
 	case first && (protocol.IsHTTPRequest(line) || tooLong && protocol.MayBeHTTPRequest(line)):
-		c.refuseHTTP()
+		c.err = errRefused // before any line of it can be taken for a command
 	case tooLong:
 		c.stripe.read[protocol.Unknown].Add(1)
 		if c.level > 1 {
-			c.begin()
+			c.beginReply()
 			c.out = protocol.AppendTooLong(c.out)
 		}
 	default:
@@ -247,28 +273,27 @@ func (c *conn) isCommand(line []byte, cut protocol.Cut) bool {
 	return false
 }
 
-// refuseHTTP answers a client that speaks HTTP and ends the connection before
-// any line of it can be taken for a command.
-func (c *conn) refuseHTTP() {
-	c.srv.gate.refuse(refusedHTTP)
-	c.srv.logRefusal(c.session.Addr(), refusedHTTP)
-	c.link.refuse(protocol.AppendHTTPAnswer(nil, c.settings.MetricsURL))
-	c.err = errRefused
-}
-
-// execute runs one line.
+// execute runs one line. Where that may take longer than this turn may, it leaves
+// the line to others.
 func (c *conn) execute(line []byte) {
 	command, ok := protocol.Parse(line)
 	if !ok {
 		return
 	}
+	if c.brief {
+		c.allowance -= costs[command.Verb]
+		if c.allowance < 0 {
+			c.left = true
+			return
+		}
+	}
 	c.stripe.read[command.Verb].Add(1)
-	c.begin()
+	c.beginReply()
 	handlers[command.Verb](c, command.Arg)
 }
 
-// begin has c.out ready for a reply.
-func (c *conn) begin() {
+// beginReply has c.out ready for a reply.
+func (c *conn) beginReply() {
 	if c.out == nil {
 		c.out = c.srv.outputs.get()
 	}
@@ -307,18 +332,27 @@ func (c *conn) sendReplies() {
 	if len(c.out) == 0 || lost {
 		return
 	}
-	if err := c.link.write(c.out); err != nil {
-		c.err = err
+	c.fail(c.link.write(c.out))
+	if c.brief && c.link.backlogged() { // the next one might wait
+		c.left = true
 	}
+}
+
+// endsSoon tells whether end takes no longer than a turn. A log might, as whoever
+// reads it may be stuck.
+func (c *conn) endsSoon() bool {
+	return c.pending == nil && c.watcher == nil && !c.perReply && c.session.Holds() <= answeredAtOnce &&
+		!c.link.backlogged() && (c.err != errRefused || c.lingering != nil) && !c.debugs()
 }
 
 // end takes the connection down, in the order that protocol.md promises: whoever
 // sees the stream end finds its locks free and its name gone.
 func (c *conn) end() {
 	if errors.Is(c.err, io.EOF) {
-		if err := c.link.drain(); err != nil {
-			c.err = err
-		}
+		c.fail(c.link.drain())
+	}
+	if c.pending != nil {
+		c.pending.stopTimer()
 	}
 	orphans := c.leave()
 	c.srv.hub.change(c.watcher, nil)
@@ -338,9 +372,11 @@ func reason(err error) string {
 }
 
 func (c *conn) debug(message string, attrs ...slog.Attr) {
-	if !c.srv.log.Enabled(context.Background(), slog.LevelDebug) {
+	if !c.debugs() {
 		return
 	}
 	attrs = append(attrs, slog.String("address", c.session.Addr()), slog.String("transport", c.transport.String()))
 	c.srv.log.LogAttrs(context.Background(), slog.LevelDebug, message, attrs...)
 }
+
+func (c *conn) debugs() bool { return c.srv.log.Enabled(context.Background(), slog.LevelDebug) }

@@ -105,11 +105,11 @@ func (s *service) comeAndGo(t *testing.T, other *client) {
 	if st.Connections() != crowd+1 || st.Locks.Exclusive.Locks != crowd+1 || st.Locks.Shared.Holders != crowd {
 		t.Fatalf("with all there: %+v", st)
 	}
-	// Some that were there before may have ended meanwhile.
-	if n := runtime.NumGoroutine() - goroutines; n < crowd-10 || n > crowd+10 {
-		t.Errorf("%d goroutines serve %d connections", n, crowd)
+	if n := runtime.NumGoroutine() - goroutines; n > 10 {
+		t.Errorf("%d goroutines more for %d idle connections", n, crowd)
 	}
-	if per := (int64(heap()) - int64(bytes)) / crowd; per > 8<<10 {
+	// What it holds is a part of that.
+	if per := (int64(heap()) - int64(bytes)) / crowd; per > 2<<10 {
 		t.Errorf("%d bytes of heap for an idle connection: it owns a buffer", per)
 	}
 	other.ask("i m77", "1 Lock Is Locked: m77\n")

@@ -9,7 +9,7 @@ func (s *Server) Unread(addr string) (n int, there bool) {
 	defer s.mu.Unlock()
 	for c := range s.conns {
 		if sock := socketOf(c.link); c.session.Addr() == addr && sock != nil {
-			sock.raw.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.TIOCINQ) })
+			n, _ = unix.IoctlGetInt(sock.fd, unix.TIOCINQ)
 			return n, true
 		}
 	}
@@ -33,8 +33,7 @@ func (s *Server) SocketOption(addr string, level, option int) (value int, err er
 	defer s.mu.Unlock()
 	for c := range s.conns {
 		if sock := socketOf(c.link); c.session.Addr() == addr && sock != nil {
-			sock.raw.Control(func(fd uintptr) { value, err = unix.GetsockoptInt(int(fd), level, option) })
-			return value, err
+			return unix.GetsockoptInt(sock.fd, level, option)
 		}
 	}
 	return 0, unix.ENOTCONN

@@ -143,7 +143,7 @@ func (l *Listener) accept(fd uintptr) (*socket, error) {
 		client, peer, err := unix.Accept4(int(fd), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 		switch err {
 		case nil:
-			return newSocket(client, peer, l.transport)
+			return newSocket(client, peer, l.transport), nil
 		case unix.EINTR, unix.ECONNABORTED: // a client that has gone already
 		default:
 			return nil, err

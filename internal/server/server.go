@@ -1,10 +1,11 @@
 // Package server serves the lockd protocol: it listens, owns the connections,
 // and words the table's answers.
 //
-// A connection is one goroutine from accept to end ([conn]). What it reads, the
-// package protocol cuts into commands; a small handler for each (commands.go)
-// asks the [Table] and appends the reply. A [socket] hides that clients may not
-// read; a [wsLink] makes a WebSocket look like one.
+// A [poller] waits for all connections at once and acts for those to which something
+// has happened (turn.go). What a [conn] receives, the package protocol cuts into
+// commands; a small handler for each (commands.go) asks the [Table] and appends the
+// reply. A [socket] hides that clients may not read; a [wsLink] makes a WebSocket
+// look like one.
 package server
 
 import (
@@ -79,6 +80,7 @@ type Server struct {
 	counters counters
 	gate     gate
 	registry registry
+	poller   poller
 	serial   atomic.Uint64        // of connections
 	unixPeer atomic.Uint64        // number of the last Unix socket's client
 	draining atomic.Bool          // closing, as those who wait see it
@@ -134,19 +136,36 @@ func (s *Server) Apply(set Settings) {
 // Serve accepts clients from l until the server closes, and then returns nil.
 // It takes l over. Any number of Serve may run.
 func (s *Server) Serve(l *Listener) error {
+	if err := s.poller.start(); err != nil && !errors.Is(err, net.ErrClosed) {
+		l.Close()
+		return err
+	}
 	if l.transport == WebSocket {
 		return s.serveWebSocket(l)
 	}
-	l.deliver = func(sock *socket) {
-		sock.emptied = sock.wake
-		c := newConn(s, sock, sock.addr, sock.transport)
-		if !s.track(c) {
-			sock.Close()
-			return
-		}
-		go c.serve()
-	}
+	l.deliver = s.serveSocket
 	return s.acceptFrom(l)
+}
+
+// serveSocket has a client that was counted be served.
+func (s *Server) serveSocket(sock *socket) {
+	c := newConn(s, sock, sock.addr, sock.transport)
+	sock.conn = c
+	if !s.track(c) {
+		sock.Close()
+		return
+	}
+	c.fail(s.watch(sock))
+	c.begin()
+}
+
+// watch has the poller watch a socket.
+func (s *Server) watch(sock *socket) error {
+	err := s.poller.add(sock)
+	if err != nil {
+		s.throttle.warn(topicAccept, "cannot serve a client", slog.String("address", sock.addr), slog.Any("error", err))
+	}
+	return err
 }
 
 // Close stops listening and serves the clients there are until the last of them
@@ -159,7 +178,7 @@ func (s *Server) Close(ctx context.Context) error {
 	}
 	select {
 	case <-s.empty: // maybe both
-		s.hub.close()
+		s.end()
 		return nil
 	default:
 		s.Destroy()
@@ -184,7 +203,13 @@ func (s *Server) Destroy() {
 	s.mu.Unlock()
 	s.snapshots.close()
 	<-s.empty
+	s.end()
+}
+
+// end ends what served the connections, which have ended all.
+func (s *Server) end() {
 	s.hub.close()
+	s.poller.stop()
 }
 
 // now is the time as the table has it.
@@ -248,7 +273,7 @@ func (s *Server) drain() {
 	s.draining.Store(true)
 	for c := range s.conns {
 		if c.waiting.Load() { // who begins to wait now looks at draining after that
-			c.link.wake()
+			c.wake()
 		}
 	}
 }
@@ -279,7 +304,7 @@ func (s *Server) removeListener(l *Listener) {
 }
 
 // track takes a connection into the care of Close and Destroy. It must come
-// before the connection's goroutine starts.
+// before anybody acts for the connection.
 func (s *Server) track(c *conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -332,7 +357,7 @@ func (s *Server) acceptFrom(l *Listener) error {
 func (s *Server) acceptOne(l *Listener, fd uintptr) error {
 	sock, why, err := s.admitOne(l, fd)
 	if err == nil && why != admitted {
-		sock.file.Close()
+		unix.Close(sock.fd)
 		s.logRefusal(sock.addr, why)
 	}
 	return err
@@ -350,6 +375,7 @@ func (s *Server) admitOne(l *Listener, fd uintptr) (*socket, refusal, error) {
 	if err != nil {
 		return nil, admitted, err
 	}
+	sock.srv = s
 	set := s.settings.Load()
 	why := s.gate.enter(sock.transport, sock.ip, set)
 	if why == admitted {
@@ -361,13 +387,12 @@ func (s *Server) admitOne(l *Listener, fd uintptr) (*socket, refusal, error) {
 
 // equip makes the socket of a client that was counted ready to be served.
 func (s *Server) equip(sock *socket, set *Settings) {
-	sock.gate, sock.counted = &s.gate, true
-	sock.settings, sock.inputs = &s.settings, &s.inputs
+	sock.counted = true
 	if sock.transport == Unix {
 		sock.addr = "unix:" + strconv.FormatUint(s.unixPeer.Add(1), 10)
 		return
 	}
-	if err := sock.setKeepalive(set.Keepalive); err != nil {
+	if err := setKeepalive(sock.fd, set.Keepalive); err != nil {
 		s.throttle.warn(topicKeepalive, "keepalive not set: a dead peer may hold its locks for long",
 			slog.String("address", sock.addr), slog.Any("error", err))
 	}

@@ -13,12 +13,11 @@ import (
 
 // A simLink is a link whose client is the simulation, in the same process and
 // under the same virtual clock. Where a link may do one thing or another, such as
-// tell first that it was woken or what has come, dice decide.
+// receive all that has come or some of it, dice decide.
 type simLink struct {
 	world     *simWorld
 	transport Transport
-	conn      *conn         // set before it is served
-	changed   chan struct{} // gets a token when something of the below has changed
+	conn      *conn // set before it is served
 
 	mu      sync.Mutex
 	dice    simDice    // guarded by mu, as all below
@@ -27,9 +26,6 @@ type simLink struct {
 	deaf    bool       // the client has closed: what is written to it is lost
 	reset   bool       // the connection is broken
 	cut     bool       // interrupt was called
-	woken   bool       // wake was called
-	end     time.Time  // of wakeAt
-	level   bool       // a wake lasts until wakeAt, as a deadline does, rather than for one read
 	writes  []simWrite // by the server, not taken yet
 	stalled bool       // the client does not read
 	closed  bool       // by the server
@@ -55,54 +51,31 @@ func jostle() {
 	}
 }
 
-// signal is called under mu, after a change.
-func (l *simLink) signal() {
-	select {
-	case l.changed <- struct{}{}:
-	default:
-	}
-}
-
-func (l *simLink) read(in []byte, limit int) ([]byte, error) {
-	for {
-		jostle()
-		l.mu.Lock()
-		out, done, err := l.tryRead(in, limit)
-		end := l.end
-		l.mu.Unlock()
-		if done {
-			return out, err
-		}
-		l.rest(end)
-	}
-}
-
-// rest returns when something may have changed.
-func (l *simLink) rest(end time.Time) {
-	if end.IsZero() {
-		<-l.changed
+// stir is called after a change. It acts for the connection where it has to, as a
+// loop of the poller does or as a goroutine of its own.
+func (l *simLink) stir() {
+	l.mu.Lock()
+	brief := l.dice.below(2) == 0
+	l.mu.Unlock()
+	if !l.conn.signal(stirred) {
 		return
 	}
-	timer := time.NewTimer(time.Until(end))
-	defer timer.Stop()
-	select {
-	case <-l.changed:
-	case <-timer.C:
-	}
+	go func() {
+		for l.conn.step(brief) {
+			jostle()
+		}
+	}()
 }
 
-// tryRead must be called under mu.
-func (l *simLink) tryRead(in []byte, limit int) (out []byte, done bool, err error) {
-	woken := l.woken || !l.end.IsZero() && !time.Now().Before(l.end)
-	there := l.reset || l.ended || len(l.coming) > 0
+func (l *simLink) receive(in []byte, _ bool, limit int) (out []byte, more bool, err error) {
+	jostle()
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	switch {
 	case l.cut:
-		return in, true, errInterrupted
-	case woken && (!there || l.dice.below(2) == 0):
-		l.woken = l.woken && l.level
-		return in, true, errWoken
+		return in, false, errInterrupted
 	case l.reset:
-		return in, true, errSimReset
+		return in, false, errSimReset
 	case len(l.coming) > 0:
 		n := len(l.coming)
 		if l.dice.below(3) == 0 {
@@ -110,31 +83,13 @@ func (l *simLink) tryRead(in []byte, limit int) (out []byte, done bool, err erro
 		}
 		out = append(roomFor(in, limit, &l.world.srv.inputs), l.coming[:n]...)
 		l.coming = l.coming[n:]
-		return out, true, nil
+		return out, len(l.coming) > 0 || l.ended, nil
 	case l.ended && l.transport == WebSocket:
-		return nil, true, io.EOF // as a wsLink does: nothing runs that was cut
+		return nil, false, io.EOF // as a wsLink does: nothing runs that was cut
 	case l.ended:
-		return in, true, io.EOF
+		return in, false, io.EOF
 	}
-	return nil, false, nil
-}
-
-func (l *simLink) wakeable() {}
-
-func (l *simLink) wakeAt(t time.Time) {
-	jostle()
-	l.mu.Lock()
-	l.end, l.woken = t, false
-	l.mu.Unlock()
-	jostle()
-}
-
-func (l *simLink) wake() {
-	l.mu.Lock()
-	l.woken = true
-	l.signal()
-	l.mu.Unlock()
-	jostle()
+	return in, false, nil
 }
 
 func (l *simLink) write(p []byte) error {
@@ -162,6 +117,15 @@ func (l *simLink) roomy() bool {
 	return !l.stalled
 }
 
+// backlogged now and then leaves a turn to a goroutine, though there is no backlog.
+func (l *simLink) backlogged() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.stalled || l.dice.below(8) == 0
+}
+
+func (l *simLink) flush() error { return nil }
+
 func (l *simLink) drain() error {
 	jostle()
 	l.mu.Lock()
@@ -175,11 +139,13 @@ func (l *simLink) drain() error {
 func (l *simLink) interrupt() {
 	l.mu.Lock()
 	l.cut = true
-	l.signal()
 	l.mu.Unlock()
 }
 
-func (l *simLink) refuse(p []byte) { l.world.violation(fmt.Sprintf("a client is refused: %q", p)) }
+func (l *simLink) refuse(p []byte) error {
+	l.world.violation(fmt.Sprintf("a client is refused: %q", p))
+	return nil
+}
 
 func (l *simLink) Close() error {
 	l.world.srv.gate.leave(l.transport, netip.Addr{})
@@ -196,8 +162,8 @@ func (l *simLink) Close() error {
 func (l *simLink) send(text string) {
 	l.mu.Lock()
 	l.coming = append(l.coming, text...)
-	l.signal()
 	l.mu.Unlock()
+	l.stir()
 }
 
 // stall has the client not read, or read all there is.
@@ -206,7 +172,7 @@ func (l *simLink) stall(stalled bool) {
 	l.stalled = stalled
 	l.mu.Unlock()
 	if !stalled {
-		l.wake()
+		l.conn.wake()
 	}
 }
 
@@ -221,8 +187,8 @@ func (l *simLink) finish(fate simFate) {
 	case simResets:
 		l.reset = true
 	}
-	l.signal()
 	l.mu.Unlock()
+	l.stir()
 }
 
 // take returns what was written since the last call, and whether that was all

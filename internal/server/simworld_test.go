@@ -159,8 +159,7 @@ func (w *simWorld) open(transport Transport) *simClient {
 		c.addr = fmt.Sprintf("unix:%d", w.serial)
 	}
 	c.link = &simLink{
-		world: w, transport: transport, changed: make(chan struct{}, 1),
-		dice: simDice(w.dice.next()), level: w.dice.below(2) == 0,
+		world: w, transport: transport, dice: simDice(w.dice.next()),
 	}
 	w.srv.gate.enter(transport, netip.Addr{}, w.srv.settings.Load())
 	c.conn = newConn(w.srv, c.link, c.addr, transport)
@@ -172,7 +171,7 @@ func (w *simWorld) open(transport Transport) *simClient {
 	w.clients = append(w.clients, c)
 	w.begun++
 	w.note(c.addr, "connects", transport.String())
-	go c.conn.serve()
+	go c.conn.begin()
 	return c
 }
 

@@ -17,18 +17,19 @@ func (s *Server) ConnectUncounted(addr string) (net.Conn, error) {
 	}
 	client := os.NewFile(uintptr(pair[1]), "client")
 	defer client.Close()
-	sock, err := newSocket(pair[0], nil, Unix)
-	if err != nil {
+	if err := s.poller.start(); err != nil {
 		return nil, err
 	}
-	sock.addr, sock.emptied = addr, sock.wake
-	sock.settings, sock.inputs = &s.settings, &s.inputs
+	sock := newSocket(pair[0], nil, Unix)
+	sock.addr, sock.srv = addr, s
 	c := newConn(s, sock, addr, Unix)
 	c.stripe = new(stripe)
+	sock.conn = c
 	if !s.track(c) {
 		sock.Close()
 		return nil, net.ErrClosed
 	}
-	go c.serve()
+	c.fail(s.watch(sock))
+	c.begin()
 	return net.FileConn(client)
 }

@@ -3,25 +3,24 @@ package server
 import (
 	"bytes"
 	"errors"
-	"io"
 	"time"
 
 	"lockd/internal/locks"
 	"lockd/internal/protocol"
 )
 
-// A wait blocks its own connection only. The connection is still read meanwhile,
-// so that its end and a cancel are seen at once; what else arrives runs when the
-// wait is over. The goroutine waits where an idle one does, in the link's read.
-// Whoever grants it the lock answers for it, or else wakes it there. It may be
-// woken for nothing: what counts is the table, where exactly one of all that can
-// end a wait comes first.
+// A wait blocks its own connection only. The connection rests meanwhile as an idle
+// one does, and what arrives is read, so that its end and a cancel are seen at once;
+// what else arrives runs when the wait is over. Whoever grants it the lock answers
+// for it, or else wakes it, as its timer does. It may be woken for nothing: what
+// counts is the table, where exactly one of all that can end a wait comes first.
 
 // A pending is the gw or sgw that a connection waits for.
 type pending struct {
 	mode  locks.Mode
 	wait  protocol.Wait
 	end   time.Time       // zero: never
+	timer *time.Timer     // wakes the connection then; nil for never
 	ended protocol.Reason // why it is over, "" as long as it is not
 }
 
@@ -112,31 +111,9 @@ func (c *conn) beginWait(m locks.Mode, w protocol.Wait) {
 	c.pending = &pending{mode: m, wait: w}
 	if w.Limit > 0 {
 		c.pending.end = c.srv.started.Add(c.now()).Add(w.Limit)
+		c.pending.timer = time.AfterFunc(time.Until(c.pending.end), c.wake)
 	}
-	c.link.wakeable()
 	c.waiting.Store(true)
-}
-
-// turnWaiting is turn for a connection that waits for a lock.
-func (c *conn) turnWaiting() {
-	// In this order: what happens behind the first line ends the read, and what
-	// happened before it is seen.
-	c.link.wakeAt(c.pending.end)
-	c.sendEvents()
-	switch {
-	case c.judgeWait():
-		c.link.wakeAt(time.Time{})
-		c.endWait()
-		c.srv.answerGranted()
-		c.flushReply()
-		c.run()
-		c.answer()
-	case len(c.unread) > c.settings.LineBytes:
-		c.err = errPiledUp
-	default:
-		c.keep()
-		c.receiveWaiting()
-	}
 }
 
 // judgeWait tells whether the wait is over: granted, or to be given up for the
@@ -147,7 +124,7 @@ func (c *conn) judgeWait() bool {
 	case c.session.Granted():
 		return true
 	case p.ended != "":
-	case c.err != nil || c.takeCancel():
+	case c.takeCancel(), c.ended:
 		p.ended = protocol.ReasonCancelled
 	case c.srv.draining.Load():
 		p.ended = protocol.ReasonDraining
@@ -157,20 +134,12 @@ func (c *conn) judgeWait() bool {
 	return p.ended != ""
 }
 
-// receiveWaiting reads on. What is the matter then, judgeWait finds out, unless
-// the wait was ended meanwhile.
-func (c *conn) receiveWaiting() {
-	c.acting.Unlock()
-	in, err := c.link.read(c.unread, c.settings.LineBytes)
-	c.acting.Lock()
-	c.begun(in)
-	switch {
-	case c.pending == nil:
-		c.received(err)
-	case errors.Is(err, io.EOF):
-		c.pending.ended = protocol.ReasonCancelled
-	case err != nil && !errors.Is(err, errWoken):
-		c.err = err
+// checkPile ends the connection where more has piled up behind a wait than a line
+// may have.
+func (c *conn) checkPile() {
+	if len(c.unread) > c.settings.LineBytes {
+		c.flush()
+		c.fail(errPiledUp)
 	}
 }
 
@@ -178,6 +147,7 @@ func (c *conn) receiveWaiting() {
 // pending.ended.
 func (c *conn) endWait() {
 	p := c.pending
+	p.stopTimer()
 	c.pending = nil
 	c.waiting.Store(false)
 	c.clock = 0
@@ -185,8 +155,14 @@ func (c *conn) endWait() {
 	if err == nil {
 		p.ended, c.cancelled = "", false
 	}
-	c.begin()
+	c.beginReply()
 	c.answerWait(p.mode, p.wait, result, p.ended)
+}
+
+func (p *pending) stopTimer() {
+	if p.timer != nil {
+		p.timer.Stop()
+	}
 }
 
 // takeCancel tells whether the next line is there and is cancel. Blank lines before

@@ -89,7 +89,7 @@ func newHub() *hub {
 }
 
 // note keeps an event for the next delivery. It is called under the mutex of the
-// lock, deep in the stack: see TestStacksStaySmall.
+// lock.
 func (h *hub) note(e locks.Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -134,7 +134,7 @@ func (h *hub) deliver() {
 				return
 			}
 		}
-		w.link.wake()
+		w.conn.wake()
 	}
 }
 
@@ -312,7 +312,7 @@ func (h *hub) countLength(length, by int) {
 // prefix.
 type watcher struct {
 	prefix string
-	link   link
+	conn   *conn
 
 	mu    sync.Mutex
 	texts [][]byte // guarded by mu; shared, not to be changed
@@ -398,7 +398,7 @@ func (c *conn) watch(prefix []byte) {
 		c.out = protocol.AppendBadArguments(c.out, protocol.Watch)
 		return
 	}
-	c.changeWatcher(&watcher{prefix: string(prefix), link: c.link})
+	c.changeWatcher(&watcher{prefix: string(prefix), conn: c})
 	c.out = protocol.AppendOK(c.out)
 }
 
@@ -411,21 +411,18 @@ func (c *conn) unwatch([]byte) {
 // now is told or, to a client that does not read, that it is lost.
 func (c *conn) changeWatcher(to *watcher) {
 	from := c.watcher
-	if to != nil {
-		c.link.wakeable()
-	}
 	c.srv.hub.change(from, to)
 	if from != nil {
 		c.flush()
 		c.sendEvents()
 		text, lost := from.giveUp()
 		c.srv.hub.lost.Add(lost)
-		c.begin()
+		c.beginReply()
 		c.out = append(c.out, text...)
 		c.flushReply()
 	}
 	c.watcher = to
-	c.begin()
+	c.beginReply()
 }
 
 // sendEvents sends the events that lie there, between replies, each by itself
@@ -437,9 +434,7 @@ func (c *conn) sendEvents() {
 		if text == nil {
 			return
 		}
-		if err := c.link.write(text); err != nil {
-			c.err = err
-		}
+		c.fail(c.link.write(text))
 	}
 }
 

@@ -2,9 +2,11 @@ package server
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -13,6 +15,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/coder/websocket"
@@ -78,7 +81,11 @@ func (l *upgradeListener) Addr() net.Addr { return socketAddr(l.address) }
 // beginUpgrade hands a client that has not sent its request yet to the HTTP
 // server, and takes it into the care of Close and Destroy.
 func (s *Server) beginUpgrade(from *upgradeListener, sock *socket) {
-	u := &upgradeSocket{socket: sock, from: from, srv: s, lost: make(chan struct{})}
+	u := newUpgradeSocket(sock, from)
+	if err := s.watch(sock); err != nil {
+		u.shut()
+		return
+	}
 	from.upgrading.Add(1)
 	s.mu.Lock()
 	s.upgrading[u] = struct{}{}
@@ -121,13 +128,15 @@ func (s *Server) trackUpgraded(c *conn, u *upgradeSocket) bool {
 	return true
 }
 
-// An upgradeSocket is a socket below a WebSocket. The WebSocket library answers
-// a close frame and closes the socket when it likes: both are left to the session's
-// owner here, when the client's locks are free.
+// An upgradeSocket is a socket below a WebSocket. It is a net.Conn, so that the HTTP
+// server and the WebSocket library can use it. The library answers a close frame and
+// closes the socket when it likes: both are left to the session's owner here, when the
+// client's locks are free.
 type upgradeSocket struct {
 	*socket
+	file     *os.File // has the socket's descriptor, to read from and to close
+	raw      syscall.RawConn
 	from     *upgradeListener
-	srv      *Server
 	losing   sync.Once
 	closing  sync.Once
 	lost     chan struct{} // closed when the client has closed, or the library gives it up
@@ -142,15 +151,78 @@ type upgradeSocket struct {
 	gathered  []byte // guarded by gathering: frames to be written together; nil where they are not gathered
 }
 
+func newUpgradeSocket(sock *socket, from *upgradeListener) *upgradeSocket {
+	u := &upgradeSocket{socket: sock, from: from, lost: make(chan struct{})}
+	u.file = os.NewFile(uintptr(sock.fd), "client")
+	u.raw, _ = u.file.SyscallConn() // fails for no file that there is
+	return u
+}
+
 // Read implements net.Conn. It keeps in mind that the stream has ended: in the
 // middle of a message the library would take that for the message's end.
 func (u *upgradeSocket) Read(p []byte) (int, error) {
-	n, err := u.socket.Read(p)
+	n, err := u.file.Read(p)
+	err = bare(err)
 	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) { // as net/http sets to hand over
 		u.ended = true
 	}
 	return n, err
 }
+
+// bare takes off the wrapping of package os, under which net/http would not
+// know an error for a passed deadline.
+func bare(err error) error {
+	var wrapped *fs.PathError
+	if errors.As(err, &wrapped) {
+		return wrapped.Err
+	}
+	return err
+}
+
+// put writes p, or keeps it in the backlog. Others than the owner call it, so it sees
+// to it that the descriptor stays open meanwhile.
+func (u *upgradeSocket) put(p []byte) (int, error) {
+	var err error
+	closed := u.raw.Control(func(uintptr) { err = u.write(p) })
+	if err = cmp.Or(closed, err); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// interrupt makes every read and write fail from now on.
+func (u *upgradeSocket) interrupt() {
+	u.socket.interrupt()
+	u.file.SetReadDeadline(longAgo())
+}
+
+func longAgo() time.Time { return time.Unix(1, 0) }
+
+// SetReadDeadline implements net.Conn. It never undoes an interrupt.
+func (u *upgradeSocket) SetReadDeadline(t time.Time) error {
+	err := u.file.SetReadDeadline(t)
+	if u.cut.Load() {
+		err = u.file.SetReadDeadline(longAgo())
+	}
+	return err
+}
+
+// SetWriteDeadline implements net.Conn. No write waits for long: see backlog.
+func (u *upgradeSocket) SetWriteDeadline(time.Time) error { return nil }
+
+// SetDeadline implements net.Conn.
+func (u *upgradeSocket) SetDeadline(t time.Time) error { return u.SetReadDeadline(t) }
+
+// LocalAddr implements net.Conn. Nobody asks for it.
+func (u *upgradeSocket) LocalAddr() net.Addr { return socketAddr("") }
+
+// RemoteAddr implements net.Conn.
+func (u *upgradeSocket) RemoteAddr() net.Addr { return socketAddr(u.addr) }
+
+type socketAddr string
+
+func (a socketAddr) Network() string { return "tcp" }
+func (a socketAddr) String() string  { return string(a) }
 
 // opClose is how a close frame begins.
 const opClose = 0x88
@@ -179,15 +251,15 @@ func (u *upgradeSocket) gather(p []byte) (int, error) {
 	u.gathering.Lock()
 	defer u.gathering.Unlock()
 	if u.gathered == nil {
-		return u.socket.Write(p)
+		return u.put(p)
 	}
 	if len(u.gathered)+len(p) > outputSize {
-		if _, err := u.socket.Write(u.gathered); err != nil {
+		if _, err := u.put(u.gathered); err != nil {
 			return 0, err
 		}
 		u.gathered = u.gathered[:0]
 		if len(p) > outputSize {
-			return u.socket.Write(p)
+			return u.put(p)
 		}
 	}
 	u.gathered = append(u.gathered, p...)
@@ -212,7 +284,7 @@ func (u *upgradeSocket) flush() (err error) {
 		return nil
 	}
 	if len(u.gathered) > 0 {
-		_, err = u.socket.Write(u.gathered)
+		_, err = u.put(u.gathered)
 	}
 	u.srv.outputs.put(u.gathered)
 	u.gathered = nil
@@ -249,7 +321,7 @@ func (u *upgradeSocket) Close() error {
 		return nil
 	}
 	u.closing.Do(func() {
-		u.err = u.socket.Close()
+		u.err = u.shut()
 		u.srv.endUpgrade(u)
 	})
 	return u.err
@@ -259,9 +331,15 @@ func (u *upgradeSocket) Close() error {
 // counted any more, with the close frame that the client is owed.
 func (u *upgradeSocket) closeUpgraded() error {
 	if farewell := u.farewell.Load(); farewell != nil {
-		u.socket.Write(*farewell)
+		u.put(*farewell)
 	}
-	return u.socket.Close()
+	return u.shut()
+}
+
+// shut closes the socket, whose descriptor is the file's.
+func (u *upgradeSocket) shut() error {
+	u.socket.end()
+	return u.file.Close()
 }
 
 // upgrade turns a request into a connection and serves it to its end.
@@ -286,12 +364,14 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 	}
 	ws.SetReadLimit(-1) // lines have a limit, messages none
 	link := newWSLink(ws, sock)
-	c := newConn(s, link, sock.addr, WebSocket)
-	if !s.trackUpgraded(c, sock) {
+	link.conn = newConn(s, link, sock.addr, WebSocket)
+	sock.conn = link.conn
+	if !s.trackUpgraded(link.conn, sock) {
 		ws.CloseNow()
 		return
 	}
-	c.serve()
+	link.conn.begin()
+	link.pump()
 }
 
 // originAllowed tells whether a web page from origin may use the server. Clients

@@ -5,32 +5,28 @@ import (
 	"context"
 	"errors"
 	"io"
-	"sync"
-	"time"
+	"sync/atomic"
 	"unicode/utf8"
 
 	"github.com/coder/websocket"
 )
 
-// A wsLink is the link of a WebSocket. Its owner reads from the library itself, as
-// long as nobody needs to wake it. A read of the library cannot be given up without
-// closing the connection, so from wakeable on a goroutine of its own, the pump,
-// reads and hands what it gets to the owner, piece by piece: for each piece, that is
-// two switches of goroutines, which most connections never need.
+// A wsLink is the link of a WebSocket. A read of its library cannot be given up
+// without closing the connection. So a goroutine, the pump, does nothing but read, and
+// acts for the connection when it has got something, as a loop of the poller would.
 type wsLink struct {
 	sock    *upgradeSocket
 	ws      *websocket.Conn
-	message io.Reader     // that is being read, by the owner or else by the pump; nil between two
-	chunks  chan []byte   // from the pump; its buffer is lent until taken gets a token
-	taken   chan struct{} // from the owner
-	lent    bool          // the owner has a chunk
-	wakes   bool          // wakeable was called
+	conn    *conn
+	message io.Reader     // that is being read by the pump; nil between two
+	pumped  chan struct{} // closed when the pump has ended
+
+	chunk   []byte        // lent by the pump to who acts, from handed to taken
+	handed  atomic.Bool   // there is a chunk that was not received yet
+	lent    bool          // there is one that was, in this turn
+	taken   chan struct{} // gets a token when that turn has ended
+	dry     atomic.Bool   // the pump has ended, or is about to
 	written bool          // something was, since the last flush
-	pumped  chan struct{} // closed when the pump has ended; nil where there is none
-	end     time.Time     // of wakeAt
-	woken   chan struct{} // gets a token from wake
-	once    sync.Once
-	cut     chan struct{} // closed by interrupt
 }
 
 // wsPiece is as much of a message as is read at a time, in bytes: the library waits
@@ -38,26 +34,23 @@ type wsLink struct {
 const wsPiece = 4 << 10
 
 func newWSLink(ws *websocket.Conn, sock *upgradeSocket) *wsLink {
-	l := &wsLink{sock: sock, ws: ws, cut: make(chan struct{}), woken: make(chan struct{}, 1)}
-	sock.emptied = l.wake // not the socket's, which the library reads
-	return l
+	return &wsLink{sock: sock, ws: ws, taken: make(chan struct{}, 1), pumped: make(chan struct{})}
 }
 
-// wakeable implements link.
-func (l *wsLink) wakeable() { l.wakes = true }
-
-// pump reads until the connection fails or closes, which upgradeSocket.lost
-// tells the owner.
+// pump reads until the connection fails or closes.
 func (l *wsLink) pump() {
 	defer close(l.pumped)
-	defer l.sock.Close()
-	buf := make([]byte, 0, wsPiece)
-	for l.awaitMessage() == nil {
-		p, err := l.readPiece(buf)
-		if err != nil || !l.hand(p) {
-			return
+	for l.awaitMessage() == nil { // before there is a buffer
+		buf := l.sock.srv.inputs.get()
+		p, err := l.readLine(buf)
+		on := err == nil && l.hand(p)
+		l.sock.srv.inputs.put(buf)
+		if !on {
+			break
 		}
 	}
+	l.dry.Store(true)
+	l.conn.wake()
 }
 
 // awaitMessage waits until there is some of a message to read.
@@ -83,12 +76,30 @@ func (l *wsLink) readPiece(buf []byte) ([]byte, error) {
 	return nil, err
 }
 
-// hand lends p to the owner and waits until it is done with it, replies and all.
+// readLine reads until there is the end of a line, or a piece. A message in general is
+// one line without its end.
+func (l *wsLink) readLine(buf []byte) ([]byte, error) {
+	for len(buf) < wsPiece {
+		seen := len(buf)
+		var err error
+		if buf, err = l.readPiece(buf); err != nil || bytes.IndexByte(buf[seen:], '\n') >= 0 {
+			return buf, err
+		}
+		if err = l.awaitMessage(); err != nil {
+			return buf, err
+		}
+	}
+	return buf, nil
+}
+
+// hand lends p to who acts for the connection, which may be the pump itself, until the
+// turn is over, replies and all.
 func (l *wsLink) hand(p []byte) bool {
-	select {
-	case l.chunks <- p:
-	case <-l.sock.lost:
-		return false
+	l.chunk = p
+	l.handed.Store(true)
+	if l.conn.signal(stirred) {
+		for l.conn.step(true) {
+		}
 	}
 	select {
 	case <-l.taken:
@@ -98,80 +109,20 @@ func (l *wsLink) hand(p []byte) bool {
 	}
 }
 
-func (l *wsLink) read(in []byte, limit int) ([]byte, error) {
-	if err := l.flush(); err != nil {
-		return nil, err
-	}
+// receive implements link.
+func (l *wsLink) receive(in []byte, _ bool, limit int) (out []byte, more bool, err error) {
+	b := l.sock.backlog.Load()
 	switch {
-	case !l.wakes:
-		return l.readItself(in, limit)
-	case l.pumped == nil: // only now: what it reads may be the connection's end
-		l.chunks, l.taken, l.pumped = make(chan []byte), make(chan struct{}), make(chan struct{})
-		go l.pump()
-	}
-	if l.lent {
-		l.lent = false
-		select {
-		case l.taken <- struct{}{}:
-		case <-l.sock.lost:
-			return nil, io.EOF
-		}
-	}
-	var ended <-chan time.Time // never, where there is no end
-	if !l.end.IsZero() {
-		timer := time.NewTimer(time.Until(l.end))
-		defer timer.Stop()
-		ended = timer.C
-	}
-	select {
-	case p := <-l.chunks:
+	case b != nil && b.failure() != nil:
+		return in, false, b.failure()
+	case l.handed.Load():
+		l.handed.Store(false)
 		l.lent = true
-		return append(roomFor(in, limit, l.sock.inputs), p...), nil
-	case <-l.woken:
-		return in, errWoken
-	case <-ended:
-		return in, errWoken
-	case <-l.sock.lost:
-		return nil, io.EOF
-	case <-l.cut:
-		return nil, errInterrupted
+		return append(roomFor(in, limit, &l.sock.srv.inputs), l.chunk...), false, nil
+	case l.dry.Load():
+		return nil, false, io.EOF
 	}
-}
-
-// readItself is read without a pump. Where a message has brought no whole line yet
-// it goes on, as a message in general is one line without its end.
-func (l *wsLink) readItself(in []byte, limit int) ([]byte, error) {
-	for l.awaitMessage() == nil { // before there is a buffer
-		seen := len(in)
-		var err error
-		if in, err = l.readPiece(roomFor(in, limit, l.sock.inputs)); err != nil {
-			break
-		}
-		if len(in) > limit || bytes.IndexByte(in[seen:], '\n') >= 0 {
-			return in, nil
-		}
-	}
-	select {
-	case <-l.cut:
-		return nil, errInterrupted
-	default:
-		return nil, io.EOF
-	}
-}
-
-func (l *wsLink) wakeAt(t time.Time) {
-	l.end = t
-	select {
-	case <-l.woken:
-	default:
-	}
-}
-
-func (l *wsLink) wake() {
-	select {
-	case l.woken <- struct{}{}:
-	default: // one waits
-	}
+	return in, false, nil
 }
 
 func (l *wsLink) write(p []byte) error {
@@ -184,33 +135,35 @@ func (l *wsLink) write(p []byte) error {
 	return l.ws.Write(context.Background(), kind, p)
 }
 
-// flush writes what was gathered. It does not wait for the pump, which may be
-// answering a ping of a client that does not read, where there is nothing.
-func (l *wsLink) flush() error {
-	if !l.written {
-		return nil
+// flush implements link: what was gathered is written, and the pump reads on.
+func (l *wsLink) flush() (err error) {
+	if l.written {
+		l.written = false
+		err = l.sock.flush()
 	}
-	l.written = false
-	return l.sock.flush()
+	if l.lent {
+		l.lent = false
+		l.taken <- struct{}{}
+	}
+	return err
 }
+
+func (l *wsLink) backlogged() bool { return l.sock.backlogged() }
 
 func (l *wsLink) roomy() bool { return l.sock.roomy() }
 
 func (l *wsLink) drain() error { return errors.Join(l.flush(), l.sock.drain()) }
 
 // refuse is never called: what begins a WebSocket is HTTP.
-func (l *wsLink) refuse([]byte) {}
+func (l *wsLink) refuse([]byte) error { return nil }
 
-func (l *wsLink) interrupt() {
-	l.once.Do(func() { close(l.cut) })
-	l.sock.interrupt()
-}
+func (l *wsLink) interrupt() { l.sock.interrupt() }
 
 // Close implements link. The pump ends first: it may have a close frame to answer.
 func (l *wsLink) Close() error {
 	l.sock.uncount()
 	if !l.sock.cut.Load() {
-		l.flush() // where the end has come before the next read
+		l.flush() // where the end has come before the turn's
 	}
 	select {
 	case <-l.sock.lost:
@@ -218,8 +171,6 @@ func (l *wsLink) Close() error {
 		l.sock.interrupt()
 		l.sock.lose()
 	}
-	if l.pumped != nil {
-		<-l.pumped
-	}
+	<-l.pumped
 	return errors.Join(l.ws.CloseNow(), l.sock.closeUpgraded())
 }

@@ -1,0 +1,243 @@
+package server
+
+import (
+	"errors"
+	"net"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+// A poller waits for all sockets at once, and its loops act for the connections to
+// which something has happened. That costs less than a goroutine for each: an idle
+// connection has no stack, and a request neither wakes a goroutine nor takes a read
+// to find that nothing more has come (docs/performance.md, "What has helped").
+//
+// One loop leads: it alone waits in the kernel. The others sleep, and are called one
+// by one while there is more to do than those awake get done. So few clients are
+// served by one thread, without any changing of threads, and many by all processors.
+type poller struct {
+	starting sync.Once
+	failure  error // of starting
+	epoll    int
+	bell     int // an eventfd, rung once to end all loops
+	sockets  socketTable
+	calls    chan struct{} // to a loop that sleeps, if there is one
+	ending   chan struct{} // closed by stop
+	running  sync.WaitGroup
+	stopping sync.Once
+	stopped  atomic.Bool
+}
+
+const (
+	// eventsAtOnce is how many events a loop takes at a time.
+	eventsAtOnce = 16
+	// manyEvents are so many that another loop is called, and fewEvents so few that
+	// a loop other than the leader, which finds them twice, sleeps again.
+	manyEvents = eventsAtOnce / 2
+	fewEvents  = eventsAtOnce / 4
+)
+
+// start starts the loops, at the first call.
+func (p *poller) start() error {
+	p.starting.Do(func() { p.failure = p.open() })
+	return p.failure
+}
+
+func (p *poller) open() (err error) {
+	if p.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return os.NewSyscallError("epoll_create1", err)
+	}
+	if p.bell, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		unix.Close(p.epoll)
+		return os.NewSyscallError("eventfd", err)
+	}
+	if err = p.control(unix.EPOLL_CTL_ADD, p.bell, unix.EPOLLIN); err != nil {
+		unix.Close(p.epoll)
+		unix.Close(p.bell)
+		return err
+	}
+	p.calls, p.ending = make(chan struct{}), make(chan struct{})
+	p.running.Go(p.lead)
+	for range runtime.GOMAXPROCS(0) - 1 {
+		p.running.Go(p.help)
+	}
+	return nil
+}
+
+// stop ends the loops and returns when they have ended. No sockets may be left. It
+// may be called again.
+func (p *poller) stop() {
+	if p.starting.Do(func() { p.failure = net.ErrClosed }); p.failure != nil {
+		return // it was never started
+	}
+	p.stopping.Do(func() {
+		p.stopped.Store(true)
+		unix.Write(p.bell, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+		close(p.ending)
+		p.running.Wait()
+		unix.Close(p.epoll)
+		unix.Close(p.bell)
+	})
+}
+
+func (p *poller) control(op, fd int, events uint32) error {
+	err := unix.EpollCtl(p.epoll, op, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)})
+	return os.NewSyscallError("epoll_ctl", err)
+}
+
+// add has the poller tell a socket what happens to it. What has happened already, it
+// is told at once.
+func (p *poller) add(s *socket) error {
+	p.sockets.set(s.fd, s)
+	err := p.control(unix.EPOLL_CTL_ADD, s.fd, s.awaited())
+	if errors.Is(err, unix.ENOSPC) {
+		err = errors.New("more sockets than fs.epoll.max_user_watches allows")
+	}
+	return err
+}
+
+// awaitRoom also has it tell the socket that there is room to write, or no more.
+func (p *poller) awaitRoom(s *socket, on bool) error {
+	events := s.awaited()
+	if on {
+		events |= unix.EPOLLOUT
+	}
+	return p.control(unix.EPOLL_CTL_MOD, s.fd, events)
+}
+
+// remove must come before the socket is closed. A loop may still be about to tell it
+// something, or tell it to the next socket that has the descriptor: neither minds.
+func (p *poller) remove(s *socket) { p.sockets.set(s.fd, nil) }
+
+// lead waits for events and serves them, with help where there are many.
+func (p *poller) lead() {
+	l := newLoop(p)
+	for !p.stopped.Load() {
+		n := l.take()
+		if n == 0 && len(l.unfinished) == 0 {
+			n = l.await()
+		}
+		l.serve(n)
+	}
+}
+
+// help serves events as long as there are many, whenever it is called.
+func (p *poller) help() {
+	l := newLoop(p)
+	for p.called() {
+		for idle := 0; idle < 2 && !p.stopped.Load(); {
+			n := l.take()
+			idle++
+			if n >= fewEvents || len(l.unfinished) > 0 {
+				idle = 0
+			}
+			l.serve(n)
+		}
+		// Nothing may stay unfinished while this loop sleeps.
+		for len(l.unfinished) > 0 {
+			l.serve(0)
+		}
+	}
+}
+
+// called waits for a call, and is false when the poller stops.
+func (p *poller) called() bool {
+	select {
+	case <-p.calls:
+		return true
+	case <-p.ending:
+		return false
+	}
+}
+
+// A loop is one of a poller's, and what it has at hand.
+type loop struct {
+	poller     *poller
+	events     []unix.EpollEvent
+	unfinished []*conn // it acts for, and has given a turn already
+	finishing  []*conn // the same, of the round before
+}
+
+func newLoop(p *poller) *loop {
+	return &loop{poller: p, events: make([]unix.EpollEvent, eventsAtOnce)}
+}
+
+// take returns the number of events there are.
+func (l *loop) take() int {
+	n, _ := pollNow(l.poller.epoll, l.events)
+	return n
+}
+
+// await is take that waits for the first.
+func (l *loop) await() int {
+	n, _ := unix.EpollWait(l.poller.epoll, l.events, -1)
+	return max(n, 0)
+}
+
+// serve gives each connection to which something has happened a turn, and then those
+// that had one in the round before and were not done.
+func (l *loop) serve(n int) {
+	if n >= manyEvents {
+		select {
+		case l.poller.calls <- struct{}{}:
+		default: // all are awake
+		}
+	}
+	l.finishing, l.unfinished = l.unfinished, l.finishing[:0]
+	for i := range l.events[:n] {
+		e := &l.events[i]
+		if s := l.poller.sockets.get(int(e.Fd)); s != nil {
+			if c := s.happened(e.Events); c != nil {
+				l.act(c)
+			}
+		}
+	}
+	for i, c := range l.finishing {
+		l.finishing[i] = nil
+		l.act(c)
+	}
+}
+
+func (l *loop) act(c *conn) {
+	if c.step(true) {
+		l.unfinished = append(l.unfinished, c)
+	}
+}
+
+// A socketTable finds sockets by their descriptors. Get may be called by any.
+type socketTable struct {
+	growing sync.Mutex
+	pages   atomic.Pointer[[]*socketPage]
+}
+
+type socketPage [1 << 10]atomic.Pointer[socket]
+
+func (t *socketTable) get(fd int) *socket {
+	page, place := fd/len(socketPage{}), fd%len(socketPage{})
+	if pages := t.pages.Load(); pages != nil && page < len(*pages) {
+		return (*pages)[page][place].Load()
+	}
+	return nil
+}
+
+func (t *socketTable) set(fd int, s *socket) {
+	page, place := fd/len(socketPage{}), fd%len(socketPage{})
+	t.growing.Lock()
+	defer t.growing.Unlock()
+	var pages []*socketPage
+	if there := t.pages.Load(); there != nil {
+		pages = *there
+	}
+	if page >= len(pages) {
+		pages = append([]*socketPage(nil), pages...)
+		for page >= len(pages) {
+			pages = append(pages, new(socketPage))
+		}
+		t.pages.Store(&pages)
+	}
+	pages[page][place].Store(s)
+}

@@ -1,0 +1,73 @@
+package server
+
+// A connection has no goroutine of its own. It rests until something happens to it:
+// bytes have come, a lock was granted, a time has come. Whoever brings that signals it,
+// and the one whose signal ends its rest acts for it, turn by turn, until nothing has
+// happened since the turn before. All others only leave their signals. So one at a
+// time acts for a connection, and nobody waits for that.
+//
+// Who acts for many connections, as a loop of the poller does, must be free again
+// soon. What may take long, a turn leaves then to a goroutine that is started for it.
+
+// The state of a connection.
+const (
+	stirred uint32 = 1 << iota // something has happened since the last turn began
+	hungUp                     // it may be the end of the stream, or an error
+	owned                      // somebody acts for the connection
+)
+
+// signal notes that something has happened. It reports whether the caller has to act
+// now. Anybody may call it, and it does not wait.
+func (c *conn) signal(what uint32) (act bool) { return c.state.Or(what|owned)&owned == 0 }
+
+// wake has the connection look at all there is to see soon. Anybody may call it,
+// under any mutex, and it does not wait.
+func (c *conn) wake() {
+	if c.signal(stirred) {
+		go c.act()
+	}
+}
+
+// interrupt ends the connection soon. Anybody may call it, and it does not wait.
+func (c *conn) interrupt() {
+	c.cut.Store(true)
+	c.link.interrupt()
+	c.wake()
+}
+
+// tryOwn is signal for who wants to act for a connection that rests, and only then.
+func (c *conn) tryOwn() bool { return c.state.CompareAndSwap(0, owned) }
+
+// rest ends acting, unless something has happened meanwhile. It reports
+// whether it did.
+func (c *conn) rest() bool { return c.state.CompareAndSwap(owned, 0) }
+
+// act acts for a connection as long as that takes.
+func (c *conn) act() {
+	for c.step(false) {
+	}
+}
+
+// step acts for one turn, and reports whether the caller must act on. With brief,
+// it does nothing that may take long.
+func (c *conn) step(brief bool) (again bool) {
+	if brief && c.link.backlogged() { // a write might wait
+		go c.act()
+		return false
+	}
+	c.brief, c.left, c.allowance = brief, false, briefAllowance
+	c.turn(c.state.Swap(owned))
+	switch {
+	case c.left, c.err != nil && brief && !c.endsSoon():
+		go c.act()
+		return false
+	case c.err == errRefused && c.lingers(): // and is not over yet
+	case c.err != nil:
+		c.end() // and owned for ever
+		return false
+	}
+	return !c.rest()
+}
+
+// briefAllowance is what a brief turn may cost, in units of a cheap command.
+const briefAllowance = 256
