@@ -82,7 +82,7 @@ func listen(t *testing.T, url string) *server.Listener {
 // waits tells whether a client is in the queue of a lock.
 func (s *service) waits(addr string) bool {
 	all := s.table.List(locks.Query{Exclusive: true, Shared: true, Waiters: true})
-	return slices.ContainsFunc(all, func(e locks.Entry) bool { return e.Waiting && e.Session.Addr() == addr })
+	return slices.ContainsFunc(slices.Collect(all), func(e locks.Entry) bool { return e.Waiting && e.Session.Addr() == addr })
 }
 
 // A client is a connection in a dialogue.

@@ -140,7 +140,7 @@ func BenchmarkListOfAMillion(b *testing.B) {
 	holdMany(b, table, locks.NewSession("a", nil), million)
 	b.ReportAllocs()
 	for b.Loop() {
-		table.List(locks.Query{Exclusive: true})
+		goAlong(table, locks.Query{Exclusive: true})
 	}
 }
 
@@ -223,7 +223,7 @@ func BenchmarkListOfALongQueue(b *testing.B) {
 			q.Name, q.Exact = []byte("x"), exact
 			b.ReportAllocs()
 			for b.Loop() {
-				table.List(q)
+				goAlong(table, q)
 			}
 		})
 	}

@@ -2,6 +2,7 @@ package locks
 
 import (
 	"bytes"
+	"iter"
 	"runtime"
 	"slices"
 	"time"
@@ -16,7 +17,6 @@ type Entry struct {
 	Token   uint64        // of a holder; 0 for who waits
 	Since   time.Duration // when it got the lock, or began to wait
 	Max     int           // of who waits; 0 is no limit
-	place   int32         // within the lock: holders, then waiters, each in order
 	Mode    Mode
 	Waiting bool
 }
@@ -31,51 +31,49 @@ type Query struct {
 
 // List returns the holders of locks: sorted by the bytes of the locks' names,
 // exclusive locks before shared, the holders of a lock in the order they got it,
-// then those who wait for it in the order they are served in.
+// then those who wait for it in the order they are served in. The list may be gone
+// along once, by one goroutine; it is that of the time of the call.
 //
 // Each shard is copied under its mutex and all else, the allocation too, happens
 // outside, so a listing delays nobody by more than the copying of one shard. It
 // lets others have the processor all the time. Shards are seen one after the
 // other: the list is exact for each lock, and for all of them where nothing changes
 // meanwhile.
-func (t *Table) List(q Query) []Entry {
+func (t *Table) List(q Query) iter.Seq[Entry] {
 	if q.Exact {
-		return t.listOne(q)
+		return slices.Values(t.listOne(q))
 	}
-	parts := make([][]Entry, 0, len(t.shards))
-	n := 0
+	parts := make([]part, 0, len(t.shards))
 	var c copier
 	var s sorter
 	for i := range t.shards {
 		t.shards[i].list(q, &c)
-		if len(c.entries) == 0 {
+		if len(c.part.rows) == 0 {
 			continue
 		}
-		parts = append(parts, s.sorted(c.entries))
-		n += len(c.entries)
+		parts = append(parts, s.sorted(c.part))
 		runtime.Gosched()
 	}
-	return merge(parts, n)
+	return merge(parts)
 }
 
 // mergeAtOnce is how many entries are merged before others have the processor:
 // some tenths of a millisecond.
 const mergeAtOnce = 1 << 10
 
-// merge returns the n entries of sorted parts, sorted.
-func merge(parts [][]Entry, n int) []Entry {
-	if len(parts) == 1 {
-		return parts[0]
-	}
-	all := make([]Entry, 0, n)
-	m := newMerger(parts)
-	for len(all) < n {
-		all = m.take(all)
-		if len(all)%mergeAtOnce == 0 {
-			runtime.Gosched()
+// merge goes along sorted parts as if they were one.
+func merge(parts []part) iter.Seq[Entry] {
+	return func(yield func(Entry) bool) {
+		m := newMerger(parts)
+		for n := 1; m.left(); n++ {
+			if !yield(m.take()) {
+				return
+			}
+			if n%mergeAtOnce == 0 {
+				runtime.Gosched()
+			}
 		}
 	}
-	return all
 }
 
 // listOne lists one name.
@@ -103,7 +101,8 @@ func (t *Table) appendOne(dst []Entry, m Mode, name []byte, waiters bool) []Entr
 			if l == nil {
 				return dst
 			}
-			return l.appendEntries(dst, name, waiters)
+			l.eachStanding(waiters, func(s standing) { dst = append(dst, s.entry(name, m)) })
+			return dst
 		}
 		sh.mu.Unlock()
 		dst = slices.Grow(dst, n+n/8)
@@ -115,7 +114,7 @@ func (q Query) wants(m Mode) bool { return m == Exclusive && q.Exclusive || m ==
 // list copies what the shard has of what is wanted, in no order, in place of what
 // c had.
 func (sh *shard) list(q Query, c *copier) {
-	c.entries, c.names, c.locks = c.entries[:0], c.names[:0], c.locks[:0]
+	c.part.rows, c.part.names, c.part.sessions, c.locks = c.part.rows[:0], c.part.names[:0], c.part.sessions[:0], c.locks[:0]
 	sh.lockWithRoom(q, c)
 	defer sh.mu.Unlock()
 	// First only along the chains: the processor fetches many locks at a time then,
@@ -137,16 +136,18 @@ func (sh *shard) list(q Query, c *copier) {
 func (sh *shard) lockWithRoom(q Query, c *copier) {
 	for {
 		sh.mu.Lock()
-		entries, names := sh.size(q)
+		rows, names := sh.size(q)
 		locks := sh.locks.len
-		if entries <= cap(c.entries) && names <= cap(c.names) && locks <= cap(c.locks) {
+		if rows <= cap(c.part.rows) && names <= cap(c.part.names) && locks <= cap(c.locks) {
 			return
 		}
 		sh.mu.Unlock()
 		// Somewhat more, so that a shard that grows is caught up with.
-		c.entries = make([]Entry, 0, entries+entries/8+8)
-		c.names = make([]byte, 0, names+names/8+128)
+		rows += rows/8 + 8
+		c.part.rows = make([]row, 0, rows)
+		c.part.names = make([]byte, 0, names+names/8+128)
 		c.locks = make([]*lock, 0, locks+locks/8+8)
+		c.part.sessions = make([]*Session, 0, rows)
 	}
 }
 
@@ -165,38 +166,108 @@ func (sh *shard) size(q Query) (entries, nameBytes int) {
 	return entries, nameBytes
 }
 
+// A row is an entry as it is kept between copying and listing: small, and without
+// pointers, so that the collector has nothing to look for in it. (A listing of a
+// million locks in entries made it run twice, and all others wait for that.)
+type row struct {
+	value   uint64 // token of who holds, max of who waits
+	since   time.Duration
+	session uint32 // in part.sessions
+	name    uint32 // where it begins in part.names
+	nameLen uint32
+	rank    uint32 // among those of the same name: mode, then waiting, then place in the lock
+}
+
+const (
+	rankShared  = 1 << 31
+	rankWaiting = 1 << 30
+)
+
+// A part has the rows of a shard.
+type part struct {
+	rows     []row
+	names    []byte     // of the rows
+	sessions []*Session // of the rows, each once where it follows itself
+}
+
+func (p *part) nameOf(r *row) []byte { return p.names[r.name : r.name+r.nameLen : r.name+r.nameLen] }
+
 // A copier copies the locks of a shard, into what it has from the one before where
 // that is large enough.
 type copier struct {
-	entries []Entry
-	names   []byte  // that the entries' are cut off from
-	locks   []*lock // of the shard
+	part  part
+	locks []*lock // of the shard
 }
 
 func (c *copier) add(l *lock, waiters bool) {
-	begin := len(c.names)
-	c.names = append(c.names, l.name()...)
-	c.entries = l.appendEntries(c.entries, c.names[begin:len(c.names):len(c.names)], waiters)
+	name := l.name()
+	r := row{name: uint32(len(c.part.names)), nameLen: uint32(len(name))}
+	if l.mode == Shared {
+		r.rank = rankShared
+	}
+	c.part.names = append(c.part.names, name...)
+	l.eachStanding(waiters, func(s standing) {
+		r.session, r.since, r.value = c.session(s.session), s.since, s.token
+		if s.waiting {
+			r.value = uint64(s.max)
+			r.rank |= rankWaiting
+		}
+		c.part.rows = append(c.part.rows, r)
+		r.rank++
+	})
 }
 
-func (l *lock) appendEntries(dst []Entry, name []byte, waiters bool) []Entry {
-	place := int32(0)
+func (c *copier) session(s *Session) uint32 {
+	p := &c.part
+	if n := len(p.sessions); n == 0 || p.sessions[n-1] != s {
+		p.sessions = append(p.sessions, s)
+	}
+	return uint32(len(p.sessions) - 1)
+}
+
+// A standing is one who holds a lock or waits for it.
+type standing struct {
+	session *Session
+	since   time.Duration
+	token   uint64
+	max     int
+	waiting bool
+}
+
+// eachStanding calls f for those who hold the lock and then, if wanted, for those who
+// wait.
+func (l *lock) eachStanding(waiters bool, f func(standing)) {
+	var s standing
 	for h := range l.holds() {
-		dst = append(dst, Entry{
-			Name: name, Session: h.session, Token: h.grant.token(), Since: h.since, place: place, Mode: l.mode,
-		})
-		place++
+		s.session, s.since, s.token = h.session, h.since, h.grant.token()
+		f(s)
 	}
 	if !waiters || l.waiting() == 0 {
-		return dst
+		return
 	}
+	s.waiting, s.token = true, 0
 	for w := l.extra.queue.first; w != nil; w = w.nextQueued {
-		dst = append(dst, Entry{
-			Name: name, Session: w.session, Since: w.since, Max: w.max, place: place, Mode: l.mode, Waiting: true,
-		})
-		place++
+		s.session, s.since, s.max = w.session, w.since, w.max
+		f(s)
 	}
-	return dst
+}
+
+func (s standing) entry(name []byte, m Mode) Entry {
+	return Entry{Name: name, Session: s.session, Token: s.token, Since: s.since, Max: s.max, Mode: m, Waiting: s.waiting}
+}
+
+// entry returns what a row stands for.
+func (p *part) entry(r *row) Entry {
+	e := Entry{Name: p.nameOf(r), Session: p.sessions[r.session], Since: r.since, Waiting: r.rank&rankWaiting != 0}
+	if r.rank&rankShared != 0 {
+		e.Mode = Shared
+	}
+	if e.Waiting {
+		e.Max = int(r.value)
+	} else {
+		e.Token = r.value
+	}
+	return e
 }
 
 // ListBytes returns about how much memory List takes for a query, in a table with
@@ -214,8 +285,7 @@ func ListBytes(s Stats, q Query) int64 {
 		if q.Waiters {
 			entries += of.Waiters
 		}
-		// Each shard's copy and the sorted whole stand beside each other.
-		sum += int64(entries)*2*int64(unsafe.Sizeof(Entry{})) + int64(of.NameBytes)
+		sum += int64(entries)*int64(unsafe.Sizeof(row{})+unsafe.Sizeof((*Session)(nil))) + int64(of.NameBytes)
 	}
 	return sum
 }

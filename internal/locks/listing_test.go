@@ -32,7 +32,7 @@ func TestTheSizeOfAListingIsKnownBefore(t *testing.T) {
 		{Shared: true, Waiters: true},
 		{Exclusive: true, Shared: true, Waiters: true},
 	} {
-		want := allocated(func() { table.List(q) })
+		want := allocated(func() { goAlong(table, q) })
 		if got := locks.ListBytes(stats, q); got < want*2/3 || got > want*3/2 {
 			t.Errorf("%+v: a listing that allocates %d bytes is said to take %d", q, want, got)
 		}
@@ -48,7 +48,13 @@ func TestAListingTakesNoMoreThanIsKnownBefore(t *testing.T) {
 		mustGet(t, table, a, locks.Exclusive, fmt.Sprintf("some/lock/%d", i))
 	}
 	q := locks.Query{Exclusive: true, Name: []byte("some/lock/1")}
-	if took, told := allocated(func() { table.List(q) }), locks.ListBytes(table.Stats(), q); took > told*3/2 {
+	if took, told := allocated(func() { goAlong(table, q) }), locks.ListBytes(table.Stats(), q); took > told*3/2 {
 		t.Errorf("a listing that is said to take %d bytes took %d", told, took)
+	}
+}
+
+// goAlong lists, and keeps nothing.
+func goAlong(table *locks.Table, q locks.Query) {
+	for range table.List(q) {
 	}
 }

@@ -7,14 +7,14 @@ import (
 	"slices"
 )
 
-// Listings are sorted by short keys, not by the entries themselves: most
+// Listings are sorted by short keys, not by the rows themselves: most
 // comparisons are of two numbers that lie beside each other, where those of names
 // read four places far apart.
 
-// A ref stands for an entry while entries are sorted.
+// A ref stands for a row while rows are sorted.
 type ref struct {
 	key   uint64 // seven bytes of the name, and how many there are
-	place int    // of the entry
+	place int    // of the row
 }
 
 // keyBytes is how much of a name a key has.
@@ -36,67 +36,70 @@ func keyAt(name []byte, depth int) uint64 {
 	return binary.BigEndian.Uint64(padded[:])
 }
 
-// A sorter sorts entries; it may be used again and again.
+// A sorter sorts parts; it may be used again and again.
 type sorter struct {
-	entries []Entry
-	refs    []ref
+	part part
+	refs []ref
 }
 
-// sorted returns a copy of entries, in the order that [Table.List] has, with names
+// sorted returns a copy of a part, in the order that [Table.List] has, with names
 // of its own that lie in that order too: whoever goes along them needs each line of
 // the cache once.
-func (s *sorter) sorted(entries []Entry) []Entry {
-	s.entries = entries
+func (s *sorter) sorted(p part) part {
+	s.part = p
 	s.refs = s.refs[:0]
-	for i := range entries {
+	for i := range p.rows {
 		s.refs = append(s.refs, ref{place: i})
 	}
 	s.sortRefs(s.refs, 0)
 	return s.copied()
 }
 
-// copied returns the entries in the order of the refs.
-func (s *sorter) copied() []Entry {
-	all := make([]Entry, len(s.refs))
-	names := make([]byte, 0, s.nameBytes())
-	for i, r := range s.refs {
-		e := s.entries[r.place]
-		if i > 0 && bytes.Equal(all[i-1].Name, e.Name) {
-			e.Name = all[i-1].Name
-		} else {
-			begin := len(names)
-			names = append(names, e.Name...)
-			e.Name = names[begin:len(names):len(names)]
-		}
-		all[i] = e
+// copied returns the rows in the order of the refs.
+func (s *sorter) copied() part {
+	p := part{
+		rows: make([]row, len(s.refs)), names: make([]byte, 0, len(s.part.names)), sessions: slices.Clone(s.part.sessions),
 	}
-	return all
+	for i, ref := range s.refs {
+		r := s.part.rows[ref.place]
+		name := s.part.nameOf(&r)
+		if i > 0 && bytes.Equal(p.nameOf(&p.rows[i-1]), name) {
+			r.name = p.rows[i-1].name
+		} else {
+			r.name = uint32(len(p.names))
+			p.names = append(p.names, name...)
+		}
+		p.rows[i] = r
+	}
+	return p
 }
 
-// nameBytes returns how long the different names are together.
-func (s *sorter) nameBytes() int {
-	n := 0
-	for i, r := range s.refs {
-		if name := s.entries[r.place].Name; i == 0 || !bytes.Equal(name, s.entries[s.refs[i-1].place].Name) {
-			n += len(name)
-		}
-	}
-	return n
+// name returns the name that a ref's row has.
+func (s *sorter) name(r ref) []byte { return s.part.nameOf(&s.part.rows[r.place]) }
+
+// compare compares the rows of refs.
+func (s *sorter) compare(a, b ref) int {
+	return cmp.Or(bytes.Compare(s.name(a), s.name(b)), s.compareInName(a, b))
+}
+
+// compareInName compares those of the same name.
+func (s *sorter) compareInName(a, b ref) int {
+	return cmp.Compare(s.part.rows[a.place].rank, s.part.rows[b.place].rank)
 }
 
 // fewRefs is how many are sorted without keys: reading names to make these is as
 // much as comparing them.
 const fewRefs = 8
 
-// sortRefs sorts refs to entries whose names are the same up to depth.
+// sortRefs sorts refs to rows whose names are the same up to depth.
 func (s *sorter) sortRefs(refs []ref, depth int) {
 	if len(refs) <= fewRefs {
-		slices.SortFunc(refs, func(a, b ref) int { return compareEntries(&s.entries[a.place], &s.entries[b.place]) })
+		slices.SortFunc(refs, s.compare)
 		return
 	}
 	depth += s.sameFrom(refs, depth)
 	for i := range refs {
-		refs[i].key = keyAt(s.entries[refs[i].place].Name, depth)
+		refs[i].key = keyAt(s.name(refs[i]), depth)
 	}
 	slices.SortFunc(refs, func(a, b ref) int { return cmp.Compare(a.key, b.key) })
 	for len(refs) > 0 {
@@ -116,15 +119,15 @@ func (s *sorter) sortSame(refs []ref, depth int) {
 	case byte(refs[0].key) == moreBytes:
 		s.sortRefs(refs, depth+keyBytes)
 	default: // the same name
-		slices.SortFunc(refs, func(a, b ref) int { return compareInName(&s.entries[a.place], &s.entries[b.place]) })
+		slices.SortFunc(refs, s.compareInName)
 	}
 }
 
 // sameFrom returns how many bytes the names of all refs have in common from depth on.
 func (s *sorter) sameFrom(refs []ref, depth int) int {
-	same := s.entries[refs[0].place].Name[depth:]
+	same := s.name(refs[0])[depth:]
 	for _, r := range refs[1:] {
-		same = same[:commonPrefix(same, s.entries[r.place].Name[depth:])]
+		same = same[:commonPrefix(same, s.name(r)[depth:])]
 		if len(same) == 0 {
 			break
 		}
@@ -153,17 +156,17 @@ type merger struct {
 
 // A run is a sorted part, but for what was taken from its front.
 type run struct {
-	key     uint64 // of the first entry
-	entries []Entry
+	key uint64 // of the first row
+	part
 }
 
 // over is the key of a run that has ended: no name has it.
 const over = ^uint64(0)
 
-func newMerger(parts [][]Entry) *merger {
+func newMerger(parts []part) *merger {
 	m := &merger{depth: commonDepth(parts), runs: make([]run, len(parts)), tree: make([]int, len(parts))}
 	for i, part := range parts {
-		m.runs[i] = run{entries: part}
+		m.runs[i].part = part
 		m.runs[i].setKey(m.depth)
 	}
 	if len(parts) > 0 {
@@ -173,14 +176,14 @@ func newMerger(parts [][]Entry) *merger {
 }
 
 // commonDepth returns how many bytes all names of sorted parts have in common.
-func commonDepth(parts [][]Entry) int {
+func commonDepth(parts []part) int {
 	if len(parts) == 0 {
 		return 0
 	}
-	same := parts[0][0].Name
-	for _, part := range parts {
-		same = same[:commonPrefix(same, part[0].Name)]
-		same = same[:commonPrefix(same, part[len(part)-1].Name)]
+	same := parts[0].nameOf(&parts[0].rows[0])
+	for _, p := range parts {
+		same = same[:commonPrefix(same, p.nameOf(&p.rows[0]))]
+		same = same[:commonPrefix(same, p.nameOf(&p.rows[len(p.rows)-1]))]
 	}
 	return len(same)
 }
@@ -199,12 +202,15 @@ func (m *merger) play(i int) int {
 	return a
 }
 
-// take appends the first entry of all to dst. There must be one.
-func (m *merger) take(dst []Entry) []Entry {
+// left tells whether there are rows left.
+func (m *merger) left() bool { return len(m.runs) > 0 && len(m.runs[m.tree[0]].rows) > 0 }
+
+// take takes the first of all, which must be there.
+func (m *merger) take() Entry {
 	winner := m.tree[0]
 	r := &m.runs[winner]
-	dst = append(dst, r.entries[0])
-	r.entries = r.entries[1:]
+	e := r.entry(&r.rows[0])
+	r.rows = r.rows[1:]
 	r.setKey(m.depth)
 	for i := (winner + len(m.runs)) / 2; i > 0; i /= 2 {
 		if m.less(m.tree[i], winner) {
@@ -212,7 +218,7 @@ func (m *merger) take(dst []Entry) []Entry {
 		}
 	}
 	m.tree[0] = winner
-	return dst
+	return e
 }
 
 func (m *merger) less(a, b int) bool {
@@ -220,24 +226,14 @@ func (m *merger) less(a, b int) bool {
 	if x.key != y.key || x.key == over {
 		return x.key < y.key
 	}
-	return compareEntries(&x.entries[0], &y.entries[0]) < 0
+	// A name has its two locks in different shards, in general.
+	c := bytes.Compare(x.nameOf(&x.rows[0]), y.nameOf(&y.rows[0]))
+	return c < 0 || c == 0 && x.rows[0].rank < y.rows[0].rank
 }
 
 func (r *run) setKey(depth int) {
 	r.key = over
-	if len(r.entries) > 0 {
-		r.key = keyAt(r.entries[0].Name, depth)
+	if len(r.rows) > 0 {
+		r.key = keyAt(r.nameOf(&r.rows[0]), depth)
 	}
-}
-
-func compareEntries(a, b *Entry) int {
-	if c := bytes.Compare(a.Name, b.Name); c != 0 {
-		return c
-	}
-	return compareInName(a, b)
-}
-
-// compareInName compares entries of the same name.
-func compareInName(a, b *Entry) int {
-	return cmp.Or(cmp.Compare(a.Mode, b.Mode), cmp.Compare(a.place, b.place))
 }

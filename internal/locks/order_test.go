@@ -18,37 +18,62 @@ func someName() *rapid.Generator[[]byte] {
 	})
 }
 
-func someEntries() *rapid.Generator[[]Entry] {
-	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) Entry {
-		return Entry{
-			Name: someName().Draw(t, "name"),
-			Mode: rapid.SampledFrom([]Mode{Exclusive, Shared}).Draw(t, "mode"),
-		}
-	}), 0, 100)
+// A stand is a row with its name, or what was made of it.
+type stand struct {
+	name  string
+	mode  Mode
+	place int
 }
+
+func someStands(from int) *rapid.Generator[[]stand] {
+	return rapid.Custom(func(t *rapid.T) []stand {
+		stands := make([]stand, rapid.IntRange(0, 100).Draw(t, "rows"))
+		for i := range stands {
+			name := string(someName().Draw(t, "name"))
+			stands[i] = stand{name, rapid.SampledFrom([]Mode{Exclusive, Shared}).Draw(t, "mode"), from + i}
+		}
+		return stands
+	})
+}
+
+// partOf makes rows, whose token is their place.
+func partOf(stands []stand) part {
+	p := part{sessions: make([]*Session, 1)}
+	for _, s := range stands {
+		r := row{value: uint64(s.place), name: uint32(len(p.names)), nameLen: uint32(len(s.name)), rank: uint32(s.place)}
+		if s.mode == Shared {
+			r.rank |= rankShared
+		}
+		p.names = append(p.names, s.name...)
+		p.rows = append(p.rows, r)
+	}
+	return p
+}
+
+func standsOf(parts ...part) (stands []stand) {
+	for _, p := range parts {
+		for i := range p.rows {
+			stands = append(stands, standOf(p.entry(&p.rows[i])))
+		}
+	}
+	return stands
+}
+
+func standOf(e Entry) stand { return stand{string(e.Name), e.Mode, int(e.Token)} }
 
 // slowly sorts in the obvious way.
-func slowly(entries []Entry) []Entry {
-	return slices.SortedFunc(slices.Values(entries), func(a, b Entry) int {
-		return cmp.Or(strings.Compare(string(a.Name), string(b.Name)), cmp.Compare(a.Mode, b.Mode), cmp.Compare(a.place, b.place))
+func slowly(stands []stand) []stand {
+	return slices.SortedFunc(slices.Values(stands), func(a, b stand) int {
+		return cmp.Or(strings.Compare(a.name, b.name), cmp.Compare(a.mode, b.mode), cmp.Compare(a.place, b.place))
 	})
 }
 
-func same(a, b []Entry) bool {
-	return slices.EqualFunc(a, b, func(a, b Entry) bool {
-		return string(a.Name) == string(b.Name) && a.Mode == b.Mode && a.place == b.place
-	})
-}
-
-func TestEntriesAreSortedAsComparingThemDoes(t *testing.T) {
+func TestRowsAreSortedAsComparingThemDoes(t *testing.T) {
 	var s sorter
 	rapid.Check(t, func(t *rapid.T) {
-		entries := someEntries().Draw(t, "entries")
-		for i := range entries {
-			entries[i].place = int32(i)
-		}
-		want := slowly(entries)
-		if got := s.sorted(entries); !same(got, want) {
+		stands := someStands(0).Draw(t, "stands")
+		want := slowly(stands)
+		if got := standsOf(s.sorted(partOf(stands))); !slices.Equal(got, want) {
 			t.Fatalf("sorted to %v, want %v", got, want)
 		}
 	})
@@ -56,20 +81,21 @@ func TestEntriesAreSortedAsComparingThemDoes(t *testing.T) {
 
 func TestSortedPartsAreMergedAsSortingAllDoes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var parts [][]Entry
-		var all []Entry
+		var parts []part
+		var all []stand
 		for range rapid.IntRange(0, 20).Draw(t, "parts") {
-			part := someEntries().Draw(t, "part")
-			if len(part) == 0 {
+			stands := someStands(len(all)).Draw(t, "stands")
+			if len(stands) == 0 {
 				continue
 			}
-			for i := range part {
-				part[i].place = int32(len(all) + i)
-			}
-			all = append(all, part...)
-			parts = append(parts, slowly(part))
+			all = append(all, stands...)
+			parts = append(parts, partOf(slowly(stands)))
 		}
-		if got, want := merge(parts, len(all)), slowly(all); !same(got, want) {
+		var got []stand
+		for e := range merge(parts) {
+			got = append(got, standOf(e))
+		}
+		if want := slowly(all); !slices.Equal(got, want) {
 			t.Fatalf("merged to %v, want %v", got, want)
 		}
 	})
@@ -77,13 +103,13 @@ func TestSortedPartsAreMergedAsSortingAllDoes(t *testing.T) {
 
 // Holders of one lock must not take time as their square.
 func TestManyHoldersOfOneLockAreSorted(t *testing.T) {
-	entries := make([]Entry, 100_000)
-	for i, place := range rand.Perm(len(entries)) {
-		entries[i] = Entry{Name: []byte("some/lock/of/many"), Mode: Shared, place: int32(place)}
+	stands := make([]stand, 100_000)
+	for i, place := range rand.Perm(len(stands)) {
+		stands[i] = stand{"some/lock/of/many", Shared, place}
 	}
-	for i, e := range new(sorter).sorted(entries) {
-		if e.place != int32(i) {
-			t.Fatalf("at %d stands the holder %d", i, e.place)
+	for i, s := range standsOf(new(sorter).sorted(partOf(stands))) {
+		if s.place != i {
+			t.Fatalf("at %d stands the holder %d", i, s.place)
 		}
 	}
 }

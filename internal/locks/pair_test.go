@@ -203,7 +203,7 @@ func (p *pair) leave(c *client) {
 // who hold it, which n chooses.
 func (p *pair) breakLock(m locks.Mode, name []byte, n int) {
 	token := uint64(0)
-	if held := p.model.List(locks.Query{Exclusive: m == locks.Exclusive, Shared: m == locks.Shared, Name: name, Exact: true}); n%4 == 1 {
+	if held := slices.Collect(p.model.List(locks.Query{Exclusive: m == locks.Exclusive, Shared: m == locks.Shared, Name: name, Exact: true})); n%4 == 1 {
 		token = p.lastTokens + uint64(n)
 	} else if n%4 > 1 && len(held) > 0 {
 		token = held[n%len(held)].Token
@@ -288,7 +288,7 @@ func (p *pair) compareDurations() {
 }
 
 func (p *pair) compareList(q locks.Query) {
-	if got, want := p.table.List(q), p.model.List(q); !slices.EqualFunc(got, want, sameEntry) {
+	if got, want := slices.Collect(p.table.List(q)), slices.Collect(p.model.List(q)); !slices.EqualFunc(got, want, sameEntry) {
 		p.fail("the answer to %+v: %+v, want %+v", q, got, want)
 	}
 }

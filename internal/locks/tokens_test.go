@@ -2,6 +2,7 @@ package locks_test
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -33,7 +34,7 @@ func TestTheFirstTokenIsTheOneAfterTheLast(t *testing.T) {
 		if got := table.Break(locks.Exclusive, []byte("x"), last+1); len(got) != 1 {
 			t.Errorf("the token %d breaks %d holds", last+1, len(got))
 		}
-		if got := table.List(locks.Query{Exclusive: true}); len(got) != 1 || got[0].Token != last+1 {
+		if got := slices.Collect(table.List(locks.Query{Exclusive: true})); len(got) != 1 || got[0].Token != last+1 {
 			t.Errorf("broken, the token %d is listed as %v", last+1, got)
 		}
 	}

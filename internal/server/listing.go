@@ -25,7 +25,7 @@ func (c *conn) listHolders(q locks.Query, name []byte) {
 		return
 	}
 	q.Name, q.Exact = name, len(name) > 0
-	c.eachEntry(q, func(_ int, e *locks.Entry) {
+	c.eachEntry(q, func(_ int, e locks.Entry) {
 		c.out = protocol.AppendHolder(c.out, e.Name, c.shownName(e.Session))
 	}, c.endListing)
 }
@@ -44,7 +44,7 @@ func (c *conn) dump(arg []byte) {
 
 func (c *conn) dumpExclusive() {
 	c.out = append(c.out, "map["...)
-	c.eachEntry(locks.Query{Exclusive: true}, func(i int, e *locks.Entry) {
+	c.eachEntry(locks.Query{Exclusive: true}, func(i int, e locks.Entry) {
 		if i > 0 {
 			c.out = append(c.out, ' ')
 		}
@@ -58,7 +58,7 @@ func (c *conn) dumpShared() {
 	c.out = append(c.out, "map["...)
 	var last []byte
 	end := "]\n"
-	c.eachEntry(locks.Query{Shared: true}, func(i int, e *locks.Entry) {
+	c.eachEntry(locks.Query{Shared: true}, func(i int, e locks.Entry) {
 		switch {
 		case i == 0:
 			end = "]]\n"
@@ -93,7 +93,7 @@ func (c *conn) listing(arg []byte) {
 	q := locks.Query{Exclusive: exclusive, Shared: shared, Name: prefix, Waiters: true}
 	clock, wall := c.now(), time.Now()
 	lines := protocol.NewEntryEncoder()
-	c.eachEntry(q, func(_ int, e *locks.Entry) {
+	c.eachEntry(q, func(_ int, e locks.Entry) {
 		age := max(clock-e.Since, 0)
 		c.out = lines.Append(c.out, protocol.Entry{
 			Name: e.Name, Shared: e.Mode == locks.Shared, Waiting: e.Waiting,
@@ -113,14 +113,15 @@ func (c *conn) registeredName(s *locks.Session) string {
 
 // eachEntry calls f for each entry that the query finds, as long as the client
 // takes what f appends, and ends the reply with end.
-func (c *conn) eachEntry(q locks.Query, f func(i int, e *locks.Entry), end func()) {
+func (c *conn) eachEntry(q locks.Query, f func(i int, e locks.Entry), end func()) {
 	c.inBudget(locks.ListBytes(c.srv.table.Stats(), q), func(s *share) {
-		entries := c.srv.table.List(q)
-		for i := range entries {
-			f(i, &entries[i])
+		i := 0
+		for e := range c.srv.table.List(q) {
+			f(i, e)
 			if !c.flushListing(s) {
 				return
 			}
+			i++
 		}
 		end()
 	})

@@ -189,7 +189,7 @@ func (s *service) waits(c *client) {
 }
 
 func (s *service) inQueue(c *client) bool {
-	entries := s.table.List(locks.Query{Exclusive: true, Shared: true, Waiters: true})
+	entries := slices.Collect(s.table.List(locks.Query{Exclusive: true, Shared: true, Waiters: true}))
 	return slices.ContainsFunc(entries, func(e locks.Entry) bool { return e.Waiting && e.Session.Addr() == c.addr })
 }
 

@@ -12,6 +12,7 @@ import (
 	"container/list"
 	"context"
 	"errors"
+	"iter"
 	"log/slog"
 	"maps"
 	"net"
@@ -49,7 +50,7 @@ type Table interface {
 	Break(m locks.Mode, name []byte, token uint64) []*locks.Session
 	// List returns who holds and waits, in the order of locks.Table.List, in about
 	// the memory that locks.ListBytes tells.
-	List(q locks.Query) []locks.Entry
+	List(q locks.Query) iter.Seq[locks.Entry]
 	// Stats returns the counters, exact for all that ended before the call.
 	Stats() locks.Stats
 }

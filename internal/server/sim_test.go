@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"testing"
 	"testing/synctest"
@@ -209,7 +210,7 @@ func (w *simWorld) wantEmpty() {
 	}
 	w.wantNoLocks(locks.Exclusive, st.Locks.Exclusive)
 	w.wantNoLocks(locks.Shared, st.Locks.Shared)
-	if entries := w.table.List(locks.Query{Exclusive: true, Shared: true, Waiters: true}); len(entries) > 0 {
+	if entries := slices.Collect(w.table.List(locks.Query{Exclusive: true, Shared: true, Waiters: true})); len(entries) > 0 {
 		w.fail("the table is left with %+v", entries)
 	}
 	if named, conns := w.srv.registry.list(), w.srv.Conns(); len(named)+len(conns) > 0 {

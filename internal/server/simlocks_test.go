@@ -63,10 +63,10 @@ func (w *simWorld) wantAlive(c *simClient) {
 // look asks the table who holds a lock and who waits for it, each of whom must
 // know that.
 func (w *simWorld) look(key simKey) (holders []simHolder, queue []*simCommand) {
-	for _, e := range w.table.List(locks.Query{
+	for _, e := range slices.Collect(w.table.List(locks.Query{
 		Exclusive: key.mode == locks.Exclusive, Shared: key.mode == locks.Shared,
 		Name: []byte(key.name), Exact: true, Waiters: true,
-	}) {
+	})) {
 		c := w.client(e.Session.Addr())
 		switch {
 		case c == nil:

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -290,7 +291,7 @@ func (w *simWorld) wantNothingLeft(c *conn) {
 		w.violation(fmt.Sprintf("%s sees its end and holds %d locks", c.session.Addr(), n))
 	}
 	for _, name := range w.profile.names {
-		for _, e := range w.table.List(locks.Query{Exclusive: true, Shared: true, Name: []byte(name), Exact: true, Waiters: true}) {
+		for _, e := range slices.Collect(w.table.List(locks.Query{Exclusive: true, Shared: true, Name: []byte(name), Exact: true, Waiters: true})) {
 			if e.Session == c.session {
 				w.violation(fmt.Sprintf("%s sees its end and stands in %q", c.session.Addr(), name))
 			}

@@ -103,7 +103,7 @@ func (t *tester) queue(m locks.Mode, name string, want ...*locks.Session) {
 	t.Helper()
 	q := queryOf(m)
 	q.Name, q.Exact, q.Waiters = []byte(name), true, true
-	waiting := slices.DeleteFunc(t.table.List(q), func(e locks.Entry) bool { return !e.Waiting })
+	waiting := slices.DeleteFunc(slices.Collect(t.table.List(q)), func(e locks.Entry) bool { return !e.Waiting })
 	if got := sessionsOf(waiting); !slices.Equal(got, want) {
 		t.Fatalf("for %s %q there wait %s, want %s", modeWord(m), name, addrs(got), addrs(want))
 	}

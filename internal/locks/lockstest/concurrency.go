@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -171,7 +172,7 @@ func (w *worker) leave() {
 // checkListing wants every lock once, sorted, with no holder twice, and what
 // the worker holds itself among them.
 func (w *worker) checkListing(m locks.Mode) {
-	all := byLock(w.table.List(queryOf(m)))
+	all := byLock(slices.Collect(w.table.List(queryOf(m))))
 	mine := 0
 	for i, l := range all {
 		if i > 0 && all[i-1].name >= l.name {

@@ -355,7 +355,7 @@ func (m *member) look(i int) {
 	q := queryOf(p.mode)
 	q.Name, q.Exact, q.Waiters = []byte(p.name), true, true
 	holders, seen := 0, make(map[*locks.Session]bool)
-	for _, e := range m.table.List(q) {
+	for _, e := range slices.Collect(m.table.List(q)) {
 		if seen[e.Session] || e.Waiting != (e.Token == 0) {
 			m.Errorf("%s is listed twice or wrongly: %+v", e.Session.Addr(), e)
 		}

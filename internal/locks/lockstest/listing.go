@@ -62,7 +62,9 @@ func byLock(entries []locks.Entry) []heldLock {
 }
 
 // listed returns a mode's listing.
-func (t *tester) listed(m locks.Mode) []heldLock { return byLock(t.table.List(queryOf(m))) }
+func (t *tester) listed(m locks.Mode) []heldLock {
+	return byLock(slices.Collect(t.table.List(queryOf(m))))
+}
 
 // list wants a mode's listing to be this.
 func (t *tester) list(m locks.Mode, want ...heldLock) {
@@ -119,7 +121,7 @@ func (e entry) String() string {
 func (t *tester) entries(q locks.Query, want ...entry) {
 	t.Helper()
 	var got []entry
-	for _, e := range t.table.List(q) {
+	for _, e := range slices.Collect(t.table.List(q)) {
 		got = append(got, entryOf(e))
 	}
 	if !slices.Equal(got, want) {
@@ -180,7 +182,7 @@ func testListIsACopy(t *tester) {
 		t.get(a, m, "abd", 1)
 		exact := queryOf(m)
 		exact.Name, exact.Exact = []byte("abc"), true
-		before, one := t.table.List(queryOf(m)), t.table.List(exact)
+		before, one := slices.Collect(t.table.List(queryOf(m))), slices.Collect(t.table.List(exact))
 		copy(exact.Name, "xyz") // it was only lent
 		t.leave(a)
 		for _, name := range []string{"xyz", "xyy", "abc"} {
@@ -199,7 +201,7 @@ func testListIsClipped(t *tester) {
 		t.get(s, locks.Exclusive, name, 1)
 		want = append(want, held(name, s))
 	}
-	got := t.table.List(queryOf(locks.Exclusive))
+	got := slices.Collect(t.table.List(queryOf(locks.Exclusive)))
 	for _, e := range got {
 		_ = append(e.Name, '!')
 	}
@@ -306,7 +308,7 @@ func testListPrefix(t *tester) {
 		for _, m := range modes {
 			q := queryOf(m)
 			q.Name = []byte(prefix)
-			equalHeld(t, byLock(t.table.List(q)), want)
+			equalHeld(t, byLock(slices.Collect(t.table.List(q))), want)
 		}
 	}
 }
@@ -318,7 +320,7 @@ func testListExact(t *tester) {
 			for _, m := range modes {
 				q := queryOf(m)
 				q.Name, q.Exact = []byte(other), true
-				if got := t.table.List(q); len(got) != map[bool]int{true: 1}[j < i] {
+				if got := slices.Collect(t.table.List(q)); len(got) != map[bool]int{true: 1}[j < i] {
 					t.Fatalf("of %q, which is held: %t, there are %d entries", other, j < i, len(got))
 				}
 			}

@@ -110,7 +110,7 @@ func (t *tester) inspect(m locks.Mode, name string, want int) {
 func (t *tester) holdersOf(m locks.Mode, name string) []*locks.Session {
 	q := queryOf(m)
 	q.Name, q.Exact = []byte(name), true
-	return sessionsOf(t.table.List(q))
+	return sessionsOf(slices.Collect(t.table.List(q)))
 }
 
 func (t *tester) holders(m locks.Mode, name string, want ...*locks.Session) {
@@ -149,7 +149,7 @@ func (t *tester) nameBytes(m locks.Mode) (n uint64) {
 func (t *tester) empty(exclusiveOrphans, sharedOrphans uint64) {
 	t.Helper()
 	t.counts(locks.ModeStats{Orphans: exclusiveOrphans}, locks.ModeStats{Orphans: sharedOrphans})
-	if all := t.table.List(locks.Query{Exclusive: true, Shared: true, Waiters: true}); len(all) != 0 {
+	if all := slices.Collect(t.table.List(locks.Query{Exclusive: true, Shared: true, Waiters: true})); len(all) != 0 {
 		t.Fatalf("%d holders and waiters are listed, want none", len(all))
 	}
 }

@@ -3,6 +3,7 @@ package lockstest
 import (
 	"bytes"
 	"cmp"
+	"iter"
 	"slices"
 	"strings"
 	"sync"
@@ -279,7 +280,7 @@ func (t *Model) Break(m locks.Mode, name []byte, token uint64) []*locks.Session 
 }
 
 // List does what [locks.Table.List] does.
-func (t *Model) List(q locks.Query) []locks.Entry {
+func (t *Model) List(q locks.Query) iter.Seq[locks.Entry] {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var found []*modelLock
@@ -295,7 +296,7 @@ func (t *Model) List(q locks.Query) []locks.Entry {
 	for _, l := range found {
 		all = append(all, l.entries(q.Waiters)...)
 	}
-	return all
+	return slices.Values(all)
 }
 
 func (l *modelLock) answers(q locks.Query) bool {
