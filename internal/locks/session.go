@@ -24,13 +24,11 @@ type Owner interface {
 // A Session is one client connection as the table sees it: an identity that is
 // shown where its locks are listed, what it holds, and what it waits for.
 type Session struct {
-	id    uint32 // random, for hashing
-	addr  string
-	name  atomic.Pointer[string]
-	owner Owner
-
-	// granted says that wait is granted. It is set by the one who grants.
-	granted atomic.Bool
+	id      uint32      // random, for hashing
+	granted atomic.Bool // wait is granted; set by the one who grants
+	addr    string
+	name    atomic.Pointer[string]
+	owner   Owner
 
 	// The rest belongs to the goroutine that calls Get, Release and Leave for this
 	// session. While it waits, who grants it the lock appends to holds, under the

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"net/netip"
 	"strconv"
 	"time"
 
@@ -45,7 +44,7 @@ func init() {
 
 // costs has what each command may cost, in units of a cheap one: get takes some
 // 0.3 µs. What may wait or has no bound costs more than any brief turn has.
-var costs = func() (costs [protocol.NumVerbs]int) {
+var costs = func() (costs [protocol.NumVerbs]int32) {
 	for verb := range costs {
 		costs[verb] = 1
 	}
@@ -112,7 +111,7 @@ func (c *conn) acquire(m locks.Mode, name []byte) int {
 func (c *conn) me(arg []byte) {
 	level, asked := protocol.ParseLevel(arg)
 	if asked {
-		c.level = min(level, protocol.Level)
+		c.level = int8(min(level, protocol.Level))
 	}
 	if asked && c.level > 1 {
 		c.out = protocol.AppendHandshake(c.out, c.session.Addr(), c.shownName(c.session))
@@ -164,7 +163,7 @@ func (c *conn) shows(v protocol.Verb, count uint64) bool {
 	case protocol.Iam, protocol.Me, protocol.Who:
 		return count > 0
 	}
-	return v.Level() <= c.level
+	return v.Level() <= int(c.level)
 }
 
 func (c *conn) ping([]byte) { c.out = protocol.AppendPong(c.out) }
@@ -206,9 +205,6 @@ func (c *conn) mayBreak() bool {
 	if c.settings.Admin == nil {
 		return false
 	}
-	if c.transport == Unix {
-		return c.settings.Admin(netip.Addr{})
-	}
-	addr, err := netip.ParseAddrPort(c.session.Addr())
-	return err == nil && c.settings.Admin(addr.Addr())
+	ip := ipOf(c.session.Addr())
+	return (ip.IsValid() || c.transport == Unix) && c.settings.Admin(ip)
 }

@@ -57,21 +57,21 @@ type conn struct {
 	spoken    bool // a line has come, so that none is the first any more
 	cancelled bool // the next line is the cancel that has ended a wait
 	ended     bool // the client will send no more
+	level     int8 // of the protocol, as agreed on
 
-	state   atomic.Uint32 // see turn.go; as the next ones, anybody's
-	cut     atomic.Bool   // interrupt was called
-	waiting atomic.Bool   // in the queue of a lock
-	leaving atomic.Bool   // holds nothing any more, and will soon be closed
-	noted   atomic.Bool   // in Server.granted
+	allowance int32         // what this turn may still cost, where it is brief
+	state     atomic.Uint32 // see turn.go; as the next ones, anybody's
+	cut       atomic.Bool   // interrupt was called
+	waiting   atomic.Bool   // in the queue of a lock
+	leaving   atomic.Bool   // holds nothing any more, and will soon be closed
+	noted     atomic.Bool   // in Server.granted
 
 	grantedBefore *conn // the next in Server.granted; belongs to who takes it out
 
 	stripe    *stripe
-	allowance int           // what this turn may still cost, where it is brief
 	settings  *Settings     // of this turn
 	clock     time.Duration // when it began, since the start of the server; 0 until asked for
 	lines     protocol.Lines
-	level     int        // of the protocol, as agreed on
 	pending   *pending   // nil where it does not wait for a lock
 	watcher   *watcher   // nil where it does not watch
 	lingering *lingering // nil where it was not refused

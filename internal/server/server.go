@@ -378,7 +378,7 @@ func (s *Server) admitOne(l *Listener, fd uintptr) (*socket, refusal, error) {
 	}
 	sock.srv = s
 	set := s.settings.Load()
-	why := s.gate.enter(sock.transport, sock.ip, set)
+	why := s.gate.enter(sock.transport, ipOf(sock.addr), set)
 	if why == admitted {
 		s.equip(sock, set)
 		l.deliver(sock)

@@ -23,7 +23,6 @@ type socket struct {
 	transport Transport
 	counted   bool        // by the gate
 	cut       atomic.Bool // interrupt was called
-	ip        netip.Addr  // not valid for a Unix socket
 	addr      string      // as clients are shown it (docs/protocol.md, "Connections")
 	conn      *conn       // nil until there is one; set before the poller knows the socket, or by a WebSocket
 
@@ -34,27 +33,23 @@ type socket struct {
 
 // newSocket wraps a descriptor fresh from accept, non-blocking and close-on-exec.
 func newSocket(fd int, peer unix.Sockaddr, t Transport) *socket {
-	s := &socket{transport: t, fd: fd}
-	s.setPeer(peer)
-	return s
+	return &socket{transport: t, fd: fd, addr: addressOf(peer)}
 }
 
-// setPeer takes the client's address from the kernel's form of it. A Unix
-// socket's client has none; it is given a number elsewhere.
-func (s *socket) setPeer(peer unix.Sockaddr) {
-	var port int
+// addressOf returns a client's address from the kernel's form of it. A Unix socket's
+// client has none; it is given a number elsewhere.
+func addressOf(peer unix.Sockaddr) string {
 	switch a := peer.(type) {
 	case *unix.SockaddrInet4:
-		s.ip, port = netip.AddrFrom4(a.Addr), a.Port
+		return netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port)).String()
 	case *unix.SockaddrInet6:
-		s.ip, port = netip.AddrFrom16(a.Addr).Unmap(), a.Port
+		ip := netip.AddrFrom16(a.Addr).Unmap()
 		if a.ZoneId != 0 {
-			s.ip = s.ip.WithZone(zoneName(int(a.ZoneId)))
+			ip = ip.WithZone(zoneName(int(a.ZoneId)))
 		}
-	default:
-		return
+		return netip.AddrPortFrom(ip, uint16(a.Port)).String()
 	}
-	s.addr = netip.AddrPortFrom(s.ip, uint16(port)).String()
+	return ""
 }
 
 func zoneName(index int) string {
@@ -62,6 +57,12 @@ func zoneName(index int) string {
 		return i.Name
 	}
 	return strconv.Itoa(index)
+}
+
+// ipOf returns the IP address in a client's, not valid for a Unix socket.
+func ipOf(addr string) netip.Addr {
+	a, _ := netip.ParseAddrPort(addr)
+	return a.Addr()
 }
 
 // setKeepalive sets how a dead peer is noticed. It is done for every accepted
@@ -259,6 +260,6 @@ func (s *socket) end() {
 func (s *socket) uncount() {
 	if s.counted {
 		s.counted = false
-		s.srv.gate.leave(s.transport, s.ip)
+		s.srv.gate.leave(s.transport, ipOf(s.addr))
 	}
 }

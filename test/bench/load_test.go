@@ -152,6 +152,23 @@ func latency(b *testing.B, w *worker, end string) float64 {
 	return times[samples/10]
 }
 
+// latencyInTurn is latency on connections in turn, from the one at next on.
+func latencyInTurn(b *testing.B, workers []*worker, next *int) float64 {
+	b.Helper()
+	const samples = 201
+	times := make([]float64, samples)
+	for i := range times {
+		start := time.Now()
+		if _, err := workers[*next].turn(); err != nil {
+			b.Fatal(err)
+		}
+		times[i] = float64(time.Since(start).Nanoseconds()) / 1000
+		*next = (*next + 1) % len(workers)
+	}
+	slices.Sort(times)
+	return times[samples/10]
+}
+
 func median(v []float64) float64 {
 	v = slices.Sorted(slices.Values(v))
 	return v[len(v)/2]

@@ -83,22 +83,30 @@ func untilWaiting(b *testing.B, asking *worker, n int) {
 }
 
 // BenchmarkHandOver gives the time from a release to the reply of the next in the
-// queue, beside the round trip of the echo server, and their ratio.
+// queue, and its ratio to the round trip of the echo server: on one connection, and
+// on many in turn, of which the processor's caches and the kernel have forgotten each
+// when its turn comes.
 func BenchmarkHandOver(b *testing.B) {
 	echo := startEcho(b)
 	for _, queue := range []int{1, crowd} {
 		b.Run(fmt.Sprintf("queue=%d", queue), func(b *testing.B) {
 			lockd := startLockd(b)
 			q := newRing(b, lockd.address, queue+1)
-			trip := dial(b, echo.address, []string{"g bench:000000\n"}, 1)
+			trip := dial(b, echo.address, loads[1].requests(0), 1)
 			defer trip.conn.Close()
-			var ours, theirs []float64
+			trips := crowdOf(b, echo.address, min(queue, crowd/2), loads[1].requests, func(*worker) error { return nil })
+			defer disperse(trips)
+			var ours, theirs, inTurn []float64
+			next := 0
 			for range b.N * rounds {
-				ours, theirs = append(ours, q.handOver(b)), append(theirs, latency(b, trip, ""))
+				ours = append(ours, q.handOver(b))
+				theirs = append(theirs, latency(b, trip, ""))
+				inTurn = append(inTurn, latencyInTurn(b, trips, &next))
 			}
 			b.ReportMetric(0, "ns/op")
 			b.ReportMetric(median(ours), "µs")
 			b.ReportMetric(medianRatio(ours, theirs), "x-echo")
+			b.ReportMetric(medianRatio(ours, inTurn), "x-echo-in-turn")
 		})
 	}
 }
