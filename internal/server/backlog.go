@@ -28,11 +28,10 @@ type backlog struct {
 	err    error // guarded by mu
 }
 
-func startBacklog(s *socket, p []byte, limit int, stall time.Duration) *backlog {
+func newBacklog(s *socket, p []byte, limit int, stall time.Duration) *backlog {
 	b := &backlog{sock: s, conn: s.conn, limit: limit, stall: stall, poked: make(chan struct{}, 1), done: make(chan struct{})}
 	b.moved.L = &b.mu
 	b.unsent = append(b.unsent, p...)
-	go b.run()
 	return b
 }
 
@@ -56,6 +55,13 @@ func (b *backlog) roomy() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return len(b.unsent) < b.limit || b.ended
+}
+
+// over tells whether it has ended.
+func (b *backlog) over() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.ended
 }
 
 func (b *backlog) failure() error {

@@ -43,14 +43,14 @@ func init() {
 }
 
 // costs has what each command may cost, in units of a cheap one: get takes some
-// 0.3 µs. What may wait or has no bound costs more than any brief turn has.
+// 0.3 µs. What may wait, be it for a log, or has no bound costs more than any brief
+// turn has.
 var costs = func() (costs [protocol.NumVerbs]int32) {
 	for verb := range costs {
 		costs[verb] = 1
 	}
-	costs[protocol.Stats] = briefAllowance / 4
 	for _, verb := range []protocol.Verb{
-		protocol.List, protocol.SharedList, protocol.Dump, protocol.Listing, protocol.Who,
+		protocol.List, protocol.SharedList, protocol.Dump, protocol.Listing, protocol.Who, protocol.Stats,
 		protocol.Watch, protocol.Unwatch, protocol.Break, protocol.Kick,
 	} {
 		costs[verb] = briefAllowance + 1

@@ -25,8 +25,10 @@ type link interface {
 	// write sends replies: one, if the transport has messages, which p then fills.
 	// It waits for the client only where the backlog is full.
 	write(p []byte) error
-	// flush ends a turn: what was written goes out.
+	// flush has what was written go out.
 	flush() error
+	// readOn tells that all that was received has been dealt with.
+	readOn()
 	// backlogged tells whether write might wait for the client.
 	backlogged() bool
 	// roomy tells whether the next write would not wait for the client. Where it
@@ -37,7 +39,7 @@ type link interface {
 	// interrupt makes receive, write and drain fail from now on. Anybody may call
 	// it, and it does not wait.
 	interrupt()
-	// refuse writes p, which is all that the client will be told.
+	// refuse writes p, which is all that the client will be told, and waits for that.
 	refuse(p []byte) error
 	// Close ends the connection. The session must hold nothing any more.
 	Close() error
@@ -106,7 +108,7 @@ func newConn(s *Server, l link, addr string, t Transport) *conn {
 func (c *conn) begin() {
 	c.debug("client connected")
 	if c.err != nil || !c.rest() {
-		go c.act()
+		c.actAside()
 	}
 }
 
@@ -169,6 +171,9 @@ func (c *conn) answer() {
 	c.sendEvents()
 	if c.perReply {
 		c.fail(c.link.flush())
+		if !c.left {
+			c.link.readOn()
+		}
 	}
 	c.keep()
 }
@@ -200,6 +205,7 @@ func (c *conn) run() {
 		}
 		if c.isCommand(line, cut) {
 			if c.execute(line); c.left {
+				c.unread = c.unread[len(c.unread)-len(rest)-len("\n")-len(line):] // without what was passed over
 				return
 			}
 			c.srv.answerGranted()
@@ -351,9 +357,7 @@ func (c *conn) end() {
 	if errors.Is(c.err, io.EOF) {
 		c.fail(c.link.drain())
 	}
-	if c.pending != nil {
-		c.pending.stopTimer()
-	}
+	c.stopTimers()
 	orphans := c.leave()
 	c.srv.hub.change(c.watcher, nil)
 	c.srv.registry.set(c.session, "")
@@ -361,6 +365,15 @@ func (c *conn) end() {
 	c.link.Close()
 	c.debug("client gone", slog.Int("orphans", orphans), slog.String("reason", reason(c.err)))
 	c.srv.untrack(c)
+}
+
+func (c *conn) stopTimers() {
+	if c.pending != nil {
+		c.pending.stopTimer()
+	}
+	if c.lingering != nil {
+		c.lingering.timer.Stop()
+	}
 }
 
 // reason words why a connection ended, for the log.

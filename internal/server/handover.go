@@ -83,7 +83,7 @@ func (c *conn) answerFor() bool {
 		answered = true
 	}
 	if c.err != nil || !c.rest() {
-		go c.act()
+		c.actAside()
 	}
 	return answered
 }

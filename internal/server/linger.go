@@ -10,7 +10,8 @@ import (
 // to close with bytes unread would make the kernel drop the answer.
 type lingering struct {
 	since time.Time
-	bytes int // it has sent since
+	timer *time.Timer // wakes the connection at the end of that moment
+	bytes int         // it has sent since
 }
 
 // What a refused client may still send, and for how long.
@@ -21,8 +22,7 @@ const (
 
 // refuse answers a client that speaks HTTP to a lock port.
 func (c *conn) refuse() {
-	c.lingering = &lingering{since: time.Now()}
-	time.AfterFunc(lingerTime, c.wake)
+	c.lingering = &lingering{since: time.Now(), timer: time.AfterFunc(lingerTime, c.wake)}
 	c.srv.gate.refuse(refusedHTTP)
 	c.srv.logRefusal(c.session.Addr(), refusedHTTP)
 	c.fail(c.link.refuse(protocol.AppendHTTPAnswer(nil, c.settings.MetricsURL)))

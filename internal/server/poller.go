@@ -2,7 +2,6 @@ package server
 
 import (
 	"errors"
-	"net"
 	"os"
 	"runtime"
 	"sync"
@@ -20,16 +19,18 @@ import (
 // by one while there is more to do than those awake get done. So few clients are
 // served by one thread, without any changing of threads, and many by all processors.
 type poller struct {
-	starting sync.Once
-	failure  error // of starting
+	starting sync.Mutex
+	started  bool // guarded by starting
 	epoll    int
 	bell     int // an eventfd, rung once to end all loops
+	pulse    int // an eventfd, to see whether they run
 	sockets  socketTable
 	calls    chan struct{} // to a loop that sleeps, if there is one
+	felt     chan struct{} // gets a token when a loop has seen pulse
 	ending   chan struct{} // closed by stop
 	running  sync.WaitGroup
-	stopping sync.Once
 	stopped  atomic.Bool
+	aside    atomic.Bool // a goroutine was started that acts for a connection
 }
 
 const (
@@ -41,26 +42,41 @@ const (
 	fewEvents  = eventsAtOnce / 4
 )
 
-// start starts the loops, at the first call.
+// start starts the loops, unless it has already. Once stopped, it does nothing.
 func (p *poller) start() error {
-	p.starting.Do(func() { p.failure = p.open() })
-	return p.failure
+	p.starting.Lock()
+	defer p.starting.Unlock()
+	if p.started || p.stopped.Load() {
+		return nil
+	}
+	err := p.open()
+	p.started = err == nil
+	return err
 }
 
 func (p *poller) open() (err error) {
+	var opened []int
+	defer func() {
+		if err != nil {
+			for _, fd := range opened {
+				unix.Close(fd)
+			}
+		}
+	}()
 	if p.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return os.NewSyscallError("epoll_create1", err)
 	}
-	if p.bell, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
-		unix.Close(p.epoll)
-		return os.NewSyscallError("eventfd", err)
+	opened = append(opened, p.epoll)
+	for fd, events := range map[*int]uint32{&p.bell: unix.EPOLLIN, &p.pulse: unix.EPOLLIN | anew} {
+		if *fd, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+			return os.NewSyscallError("eventfd", err)
+		}
+		opened = append(opened, *fd)
+		if err = p.control(unix.EPOLL_CTL_ADD, *fd, events); err != nil {
+			return err
+		}
 	}
-	if err = p.control(unix.EPOLL_CTL_ADD, p.bell, unix.EPOLLIN); err != nil {
-		unix.Close(p.epoll)
-		unix.Close(p.bell)
-		return err
-	}
-	p.calls, p.ending = make(chan struct{}), make(chan struct{})
+	p.calls, p.ending, p.felt = make(chan struct{}), make(chan struct{}), make(chan struct{}, 1)
 	p.running.Go(p.lead)
 	for range runtime.GOMAXPROCS(0) - 1 {
 		p.running.Go(p.help)
@@ -68,21 +84,39 @@ func (p *poller) open() (err error) {
 	return nil
 }
 
+// ring writes to an eventfd.
+func ring(fd int) { unix.Write(fd, []byte{1, 0, 0, 0, 0, 0, 0, 0}) }
+
+// probe returns when a loop has found something to have happened, at once as a rule.
+// Where none ever does, it does not return.
+func (p *poller) probe() {
+	p.starting.Lock()
+	defer p.starting.Unlock()
+	if !p.started || p.stopped.Load() {
+		return
+	}
+	ring(p.pulse)
+	<-p.felt
+}
+
 // stop ends the loops and returns when they have ended. No sockets may be left. It
 // may be called again.
 func (p *poller) stop() {
-	if p.starting.Do(func() { p.failure = net.ErrClosed }); p.failure != nil {
-		return // it was never started
+	p.starting.Lock()
+	defer p.starting.Unlock()
+	if p.stopped.Swap(true) || !p.started {
+		return
 	}
-	p.stopping.Do(func() {
-		p.stopped.Store(true)
-		unix.Write(p.bell, []byte{1, 0, 0, 0, 0, 0, 0, 0})
-		close(p.ending)
-		p.running.Wait()
-		unix.Close(p.epoll)
-		unix.Close(p.bell)
-	})
+	ring(p.bell)
+	close(p.ending)
+	p.running.Wait()
+	for _, fd := range []int{p.epoll, p.bell, p.pulse} {
+		unix.Close(fd)
+	}
 }
+
+// anew has the poller tell of what happens once, when it does.
+const anew = 1 << 31 // EPOLLET, which package unix has as a negative number
 
 func (p *poller) control(op, fd int, events uint32) error {
 	err := unix.EpollCtl(p.epoll, op, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)})
@@ -116,10 +150,12 @@ func (p *poller) remove(s *socket) { p.sockets.set(s.fd, nil) }
 // lead waits for events and serves them, with help where there are many.
 func (p *poller) lead() {
 	l := newLoop(p)
+	n := 0
 	for !p.stopped.Load() {
-		n := l.take()
-		if n == 0 && len(l.unfinished) == 0 {
+		if n < fewEvents && len(l.unfinished) == 0 {
 			n = l.await()
+		} else {
+			n = l.take()
 		}
 		l.serve(n)
 	}
@@ -174,6 +210,9 @@ func (l *loop) take() int {
 
 // await is take that waits for the first.
 func (l *loop) await() int {
+	if l.poller.aside.Load() && l.poller.aside.Swap(false) {
+		runtime.Gosched() // with one processor, that goroutine would wait as well
+	}
 	n, _ := unix.EpollWait(l.poller.epoll, l.events, -1)
 	return max(n, 0)
 }
@@ -189,16 +228,23 @@ func (l *loop) serve(n int) {
 	}
 	l.finishing, l.unfinished = l.unfinished, l.finishing[:0]
 	for i := range l.events[:n] {
-		e := &l.events[i]
-		if s := l.poller.sockets.get(int(e.Fd)); s != nil {
-			if c := s.happened(e.Events); c != nil {
-				l.act(c)
-			}
-		}
+		l.tell(&l.events[i])
 	}
 	for i, c := range l.finishing {
 		l.finishing[i] = nil
 		l.act(c)
+	}
+}
+
+func (l *loop) tell(e *unix.EpollEvent) {
+	fd := int(e.Fd)
+	switch s := l.poller.sockets.get(fd); {
+	case s != nil:
+		if c := s.happened(e.Events); c != nil {
+			l.act(c)
+		}
+	case fd == l.poller.pulse:
+		l.poller.felt <- struct{}{}
 	}
 }
 

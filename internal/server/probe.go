@@ -8,8 +8,9 @@ import (
 )
 
 // Probe has the server answer a command to itself, uncounted, which takes it
-// through every part of the table and the gate. A server that cannot, does not
-// return. It is what a watchdog asks.
+// through every part of the table and the gate, and looks whether the loops run
+// that serve the clients. A server that cannot, does not return. It is what a
+// watchdog asks.
 func (s *Server) Probe() error {
 	c := newConn(s, nil, "probe", TCP)
 	c.stripe = new(stripe) // thrown away
@@ -19,5 +20,6 @@ func (s *Server) Probe() error {
 		return errors.New("server does not answer its own command")
 	}
 	s.outputs.put(c.out)
+	s.poller.probe()
 	return nil
 }

@@ -137,7 +137,7 @@ func (s *Server) Apply(set Settings) {
 // Serve accepts clients from l until the server closes, and then returns nil.
 // It takes l over. Any number of Serve may run.
 func (s *Server) Serve(l *Listener) error {
-	if err := s.poller.start(); err != nil && !errors.Is(err, net.ErrClosed) {
+	if err := s.poller.start(); err != nil {
 		l.Close()
 		return err
 	}

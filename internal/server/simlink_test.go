@@ -126,6 +126,8 @@ func (l *simLink) backlogged() bool {
 
 func (l *simLink) flush() error { return nil }
 
+func (l *simLink) readOn() {}
+
 func (l *simLink) drain() error {
 	jostle()
 	l.mu.Lock()

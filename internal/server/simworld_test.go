@@ -162,6 +162,7 @@ func (w *simWorld) open(transport Transport) *simClient {
 	c.link = &simLink{
 		world: w, transport: transport, dice: simDice(w.dice.next()),
 	}
+	w.begun++ // also where none is taken, which is counted for a moment
 	w.srv.gate.enter(transport, netip.Addr{}, w.srv.settings.Load())
 	c.conn = newConn(w.srv, c.link, c.addr, transport)
 	c.link.conn = c.conn
@@ -170,7 +171,6 @@ func (w *simWorld) open(transport Transport) *simClient {
 		return nil
 	}
 	w.clients = append(w.clients, c)
-	w.begun++
 	w.note(c.addr, "connects", transport.String())
 	go c.conn.begin()
 	return c

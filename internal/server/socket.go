@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"net"
@@ -84,11 +85,10 @@ func setKeepalive(fd int, k Keepalive) error {
 // awaited is what the poller is to tell the socket, each time it happens anew. What
 // comes to a WebSocket, the library below it waits for.
 func (s *socket) awaited() uint32 {
-	const anew = 1 << 31 // EPOLLET
 	if s.transport == WebSocket {
 		return anew
 	}
-	return unix.EPOLLIN | unix.EPOLLRDHUP | anew
+	return unix.EPOLLIN | unix.EPOLLPRI | unix.EPOLLRDHUP | anew
 }
 
 // happened is called by the poller. It returns the connection where the caller has to
@@ -103,7 +103,7 @@ func (s *socket) happened(events uint32) *conn {
 	if events&unix.EPOLLIN != 0 {
 		signals = stirred
 	}
-	if events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+	if events&(unix.EPOLLPRI|unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
 		signals = stirred | hungUp
 	}
 	if signals == 0 || s.transport == WebSocket || !s.conn.signal(signals) {
@@ -113,8 +113,10 @@ func (s *socket) happened(events uint32) *conn {
 }
 
 // receive implements link. A read that does not fill its buffer has left nothing; the
-// poller tells of what comes then. Only the end of the stream it may have told of
-// before.
+// poller tells of what comes then. What it may have told of before is the end of the
+// stream, and what stands behind urgent data: then there is more until a read says that
+// there is not. (A Unix socket's read also ends behind a message with descriptors.
+// Who sends such is served when more comes.)
 func (s *socket) receive(in []byte, hungUp bool, limit int) (out []byte, more bool, err error) {
 	if b := s.backlog.Load(); b != nil && b.failure() != nil {
 		return in, false, b.failure()
@@ -170,7 +172,9 @@ func (s *socket) write(p []byte) error {
 		return err
 	}
 	set := s.srv.settings.Load()
-	s.backlog.Store(startBacklog(s, p[n:], set.ReplyBacklogBytes, set.Keepalive.UserTimeout))
+	b := newBacklog(s, p[n:], set.ReplyBacklogBytes, set.Keepalive.UserTimeout)
+	s.backlog.Store(b) // before it runs, which needs to be poked
+	go b.run()
 	return nil
 }
 
@@ -195,8 +199,14 @@ func (s *socket) writeSome(p []byte) (n int, err error) {
 // flush implements link: nothing was kept.
 func (s *socket) flush() error { return nil }
 
+// readOn implements link: nobody waits for that.
+func (s *socket) readOn() {}
+
 // backlogged implements link.
-func (s *socket) backlogged() bool { return s.backlog.Load() != nil }
+func (s *socket) backlogged() bool {
+	b := s.backlog.Load()
+	return b != nil && !b.over()
+}
 
 // roomy implements link.
 func (s *socket) roomy() bool {
@@ -226,7 +236,7 @@ func (s *socket) interrupt() {
 // refuse implements link. The client is not counted any more when it sees the end of
 // the stream.
 func (s *socket) refuse(p []byte) error {
-	if err := s.write(p); err != nil || s.backlogged() {
+	if err := cmp.Or(s.write(p), s.drain()); err != nil {
 		return err
 	}
 	s.uncount()

@@ -24,7 +24,7 @@ func (c *conn) signal(what uint32) (act bool) { return c.state.Or(what|owned)&ow
 // under any mutex, and it does not wait.
 func (c *conn) wake() {
 	if c.signal(stirred) {
-		go c.act()
+		c.actAside()
 	}
 }
 
@@ -42,6 +42,12 @@ func (c *conn) tryOwn() bool { return c.state.CompareAndSwap(0, owned) }
 // whether it did.
 func (c *conn) rest() bool { return c.state.CompareAndSwap(owned, 0) }
 
+// actAside has a goroutine of its own act for the connection.
+func (c *conn) actAside() {
+	c.srv.poller.aside.Store(true)
+	go c.act()
+}
+
 // act acts for a connection as long as that takes.
 func (c *conn) act() {
 	for c.step(false) {
@@ -52,14 +58,14 @@ func (c *conn) act() {
 // it does nothing that may take long.
 func (c *conn) step(brief bool) (again bool) {
 	if brief && c.link.backlogged() { // a write might wait
-		go c.act()
+		c.actAside()
 		return false
 	}
 	c.brief, c.left, c.allowance = brief, false, briefAllowance
 	c.turn(c.state.Swap(owned))
 	switch {
 	case c.left, c.err != nil && brief && !c.endsSoon():
-		go c.act()
+		c.actAside()
 		return false
 	case c.err == errRefused && c.lingers(): // and is not over yet
 	case c.err != nil:

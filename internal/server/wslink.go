@@ -23,8 +23,8 @@ type wsLink struct {
 
 	chunk   []byte        // lent by the pump to who acts, from handed to taken
 	handed  atomic.Bool   // there is a chunk that was not received yet
-	lent    bool          // there is one that was, in this turn
-	taken   chan struct{} // gets a token when that turn has ended
+	lent    bool          // there is one that was
+	taken   chan struct{} // gets a token when it has been dealt with
 	dry     atomic.Bool   // the pump has ended, or is about to
 	written bool          // something was, since the last flush
 }
@@ -92,8 +92,8 @@ func (l *wsLink) readLine(buf []byte) ([]byte, error) {
 	return buf, nil
 }
 
-// hand lends p to who acts for the connection, which may be the pump itself, until the
-// turn is over, replies and all.
+// hand lends p to who acts for the connection, which may be the pump itself, until it
+// has been dealt with, replies and all.
 func (l *wsLink) hand(p []byte) bool {
 	l.chunk = p
 	l.handed.Store(true)
@@ -135,17 +135,22 @@ func (l *wsLink) write(p []byte) error {
 	return l.ws.Write(context.Background(), kind, p)
 }
 
-// flush implements link: what was gathered is written, and the pump reads on.
-func (l *wsLink) flush() (err error) {
-	if l.written {
-		l.written = false
-		err = l.sock.flush()
+// flush implements link.
+func (l *wsLink) flush() error {
+	if !l.written {
+		return nil
 	}
+	l.written = false
+	return l.sock.flush()
+}
+
+// readOn implements link. Only now may the pump see that the client has closed: the
+// library writes nothing more then.
+func (l *wsLink) readOn() {
 	if l.lent {
 		l.lent = false
 		l.taken <- struct{}{}
 	}
-	return err
 }
 
 func (l *wsLink) backlogged() bool { return l.sock.backlogged() }
