@@ -20,7 +20,7 @@ const (
 	// nobody has allocated, as far as that matters.
 	reclaimStill = 1 << 20
 	// connectionBytes is about what a connection takes (docs/performance.md).
-	connectionBytes = 4 << 10
+	connectionBytes = 1 << 10
 )
 
 // reclaim gives memory back to the system until ctx ends.
@@ -42,11 +42,12 @@ func (d *daemon) reclaim(ctx context.Context) {
 	}
 }
 
-// heapBytes is what objects take, those included that are garbage.
+// heapBytes is what objects take, those included that are garbage, and what has been
+// collected but not given back to the system.
 func heapBytes() int64 {
-	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
-	metrics.Read(sample)
-	return int64(sample[0].Value.Uint64())
+	samples := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/heap/free:bytes"}}
+	metrics.Read(samples)
+	return int64(samples[0].Value.Uint64() + samples[1].Value.Uint64())
 }
 
 // A heapWatch decides when garbage is to be collected.
