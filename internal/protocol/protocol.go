@@ -78,7 +78,8 @@ type Command struct {
 
 // Parse takes a line, without its LF, apart (docs/protocol.md, "Lines").
 // It reports false for a line that holds nothing but blanks, which is no
-// command at all. Arg is a part of line, whose bytes Parse may move.
+// command at all. Arg is a part of line, whose bytes Parse may move; parsed again,
+// the line is the same command.
 func Parse(line []byte) (Command, bool) {
 	line = trim(line)
 	if len(line) == 0 {
