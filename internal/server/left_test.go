@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -123,6 +124,26 @@ func TestAStuckLogStopsOnlyWhoHasSomethingToLog(t *testing.T) {
 	close(log.end)
 	srv.Destroy()
 	<-done
+}
+
+// Where there is one processor, the loop that leads waits in another way.
+func TestOneProcessorIsEnough(t *testing.T) {
+	before := runtime.GOMAXPROCS(1)
+	defer runtime.GOMAXPROCS(before)
+	s := start(t)
+	for _, transport := range everyTransport {
+		a, b := s.connect(transport), s.connect("unix")
+		a.ask("g foo", "1 Lock Get Success: foo\n")
+		a.ask("d foo", "foo: "+a.addr+"\n")
+		b.send("gw -1 foo\n")
+		s.waits(b)
+		a.leave()
+		b.wantGranted("foo")
+		b.leave()
+	}
+	if err := s.Probe(); err != nil {
+		t.Error(err)
+	}
 }
 
 // stuckTable is one that does not come back from looking at a lock.
