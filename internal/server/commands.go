@@ -8,37 +8,58 @@ import (
 	"lockd/internal/protocol"
 )
 
-// handlers has the handler of each command: it asks the table and appends the
-// reply to c.out. It is filled by init since a handler may have others act, which
-// leads here again.
-var handlers [protocol.NumVerbs]func(c *conn, arg []byte)
-
-func init() {
-	handlers = [...]func(c *conn, arg []byte){
-		protocol.Unknown:       (*conn).unknown,
-		protocol.Get:           (*conn).get,
-		protocol.Release:       (*conn).release,
-		protocol.Inspect:       (*conn).inspect,
-		protocol.SharedGet:     (*conn).sharedGet,
-		protocol.SharedRelease: (*conn).sharedRelease,
-		protocol.SharedInspect: (*conn).sharedInspect,
-		protocol.List:          (*conn).list,
-		protocol.SharedList:    (*conn).sharedList,
-		protocol.Dump:          (*conn).dump,
-		protocol.Me:            (*conn).me,
-		protocol.Iam:           (*conn).iam,
-		protocol.Who:           (*conn).who,
-		protocol.Stats:         (*conn).stats,
-		protocol.GetWait:       (*conn).getWait,
-		protocol.SharedGetWait: (*conn).sharedGetWait,
-		protocol.Cancel:        (*conn).cancel,
-		protocol.Listing:       (*conn).listing,
-		protocol.Watch:         (*conn).watch,
-		protocol.Unwatch:       (*conn).unwatch,
-		protocol.Break:         (*conn).breakLock,
-		protocol.Kick:          (*conn).kick,
-		protocol.Ping:          (*conn).ping,
-		protocol.Info:          (*conn).info,
+// handle calls the handler of a command: it asks the table and appends the reply to
+// c.out.
+func (c *conn) handle(verb protocol.Verb, arg []byte) {
+	switch verb {
+	case protocol.Get:
+		c.get(arg)
+	case protocol.Release:
+		c.release(arg)
+	case protocol.Inspect:
+		c.inspect(arg)
+	case protocol.SharedGet:
+		c.sharedGet(arg)
+	case protocol.SharedRelease:
+		c.sharedRelease(arg)
+	case protocol.SharedInspect:
+		c.sharedInspect(arg)
+	case protocol.List:
+		c.list(arg)
+	case protocol.SharedList:
+		c.sharedList(arg)
+	case protocol.Dump:
+		c.dump(arg)
+	case protocol.Me:
+		c.me(arg)
+	case protocol.Iam:
+		c.iam(arg)
+	case protocol.Who:
+		c.who(arg)
+	case protocol.Stats:
+		c.stats(arg)
+	case protocol.GetWait:
+		c.getWait(arg)
+	case protocol.SharedGetWait:
+		c.sharedGetWait(arg)
+	case protocol.Cancel:
+		c.cancel(arg)
+	case protocol.Listing:
+		c.listing(arg)
+	case protocol.Watch:
+		c.watch(arg)
+	case protocol.Unwatch:
+		c.unwatch(arg)
+	case protocol.Break:
+		c.breakLock(arg)
+	case protocol.Kick:
+		c.kick(arg)
+	case protocol.Ping:
+		c.ping(arg)
+	case protocol.Info:
+		c.info(arg)
+	default:
+		c.unknown(arg)
 	}
 }
 

@@ -295,7 +295,7 @@ func (c *conn) execute(line []byte) {
 	}
 	c.stripe.read[command.Verb].Add(1)
 	c.beginReply()
-	handlers[command.Verb](c, command.Arg)
+	c.handle(command.Verb, command.Arg)
 }
 
 // beginReply has c.out ready for a reply.
