@@ -122,7 +122,8 @@ func TestWhoWaitsIsBeforeWhoTries(t *testing.T) {
 func TestACancelledWaitLeavesTheConnectionAsItWas(t *testing.T) {
 	overEveryTransport(t, func(t *testing.T, address string) {
 		a, b := dial(t, address), dial(t, address)
-		if err := errors.Join(a.Get(t.Context(), "x"), b.Get(t.Context(), "y")); err != nil {
+		_, shakesHands := b.Wait(t.Context(), "z", 0) // which cannot be cancelled
+		if err := errors.Join(a.Get(t.Context(), "x"), b.Get(t.Context(), "y"), shakesHands); err != nil {
 			t.Fatal(err)
 		}
 		for range 3 {
