@@ -91,17 +91,17 @@ func (t *Table) appendOne(dst []Entry, m Mode, name []byte, waiters bool) []Entr
 	hash, sh := t.find(m, name)
 	for {
 		sh.mu.Lock()
-		l := sh.lookup(hash, m, name)
+		_, l := sh.lookup(hash, m, name)
 		n := 0
 		if l != nil {
-			n = l.holders() + l.waiting()
+			n = t.holders(l) + t.waiting(l)
 		}
 		if n <= cap(dst)-len(dst) {
 			defer sh.mu.Unlock()
 			if l == nil {
 				return dst
 			}
-			l.eachStanding(waiters, func(s standing) { dst = append(dst, s.entry(name, m)) })
+			t.eachStanding(l, waiters, func(s standing) { dst = append(dst, s.entry(t, name, m)) })
 			return dst
 		}
 		sh.mu.Unlock()
@@ -119,14 +119,16 @@ func (sh *shard) list(q Query, c *copier) {
 	defer sh.mu.Unlock()
 	// First only along the chains: the processor fetches many locks at a time then,
 	// where it would wait for each while it copies.
-	for _, l := range sh.locks.chains {
-		for ; l != nil; l = l.next {
+	for _, r := range sh.byName.chains {
+		for r != 0 {
+			l := sh.locks.at(r)
 			c.locks = append(c.locks, l)
+			r = l.own.next
 		}
 	}
 	for _, l := range c.locks {
-		if q.wants(l.mode) && bytes.HasPrefix(l.name(), q.Name) {
-			c.add(l, q.Waiters)
+		if q.wants(l.mode) && bytes.HasPrefix(sh.table.name(l), q.Name) {
+			c.add(sh.table, l, q.Waiters)
 		}
 	}
 }
@@ -137,7 +139,7 @@ func (sh *shard) lockWithRoom(q Query, c *copier) {
 	for {
 		sh.mu.Lock()
 		rows, names := sh.size(q)
-		locks := sh.locks.len
+		locks := sh.byName.len
 		if rows <= cap(c.part.rows) && names <= cap(c.part.names) && locks <= cap(c.locks) {
 			return
 		}
@@ -199,15 +201,15 @@ type copier struct {
 	locks []*lock // of the shard
 }
 
-func (c *copier) add(l *lock, waiters bool) {
-	name := l.name()
+func (c *copier) add(t *Table, l *lock, waiters bool) {
+	name := t.name(l)
 	r := row{name: uint32(len(c.part.names)), nameLen: uint32(len(name))}
 	if l.mode == Shared {
 		r.rank = rankShared
 	}
 	c.part.names = append(c.part.names, name...)
-	l.eachStanding(waiters, func(s standing) {
-		r.session, r.since, r.value = c.session(s.session), s.since, s.token
+	t.eachStanding(l, waiters, func(s standing) {
+		r.session, r.since, r.value = c.session(t.member(s.session)), s.since, s.token
 		if s.waiting {
 			r.value = uint64(s.max)
 			r.rank |= rankWaiting
@@ -227,7 +229,7 @@ func (c *copier) session(s *Session) uint32 {
 
 // A standing is one who holds a lock or waits for it.
 type standing struct {
-	session *Session
+	session ref
 	since   time.Duration
 	token   uint64
 	max     int
@@ -236,24 +238,26 @@ type standing struct {
 
 // eachStanding calls f for those who hold the lock and then, if wanted, for those who
 // wait.
-func (l *lock) eachStanding(waiters bool, f func(standing)) {
+func (t *Table) eachStanding(l *lock, waiters bool, f func(standing)) {
 	var s standing
-	for h := range l.holds() {
+	for h := range t.holdsOf(l) {
 		s.session, s.since, s.token = h.session, h.since, h.grant.token()
 		f(s)
 	}
-	if !waiters || l.waiting() == 0 {
+	if !waiters || t.waiting(l) == 0 {
 		return
 	}
 	s.waiting, s.token = true, 0
-	for w := l.extra.queue.first; w != nil; w = w.nextQueued {
+	for r := t.extras.at(l.extra).queue.first; r != 0; {
+		w := t.waiters.at(r)
 		s.session, s.since, s.max = w.session, w.since, w.max
 		f(s)
+		r = w.nextQueued
 	}
 }
 
-func (s standing) entry(name []byte, m Mode) Entry {
-	return Entry{Name: name, Session: s.session, Token: s.token, Since: s.since, Max: s.max, Mode: m, Waiting: s.waiting}
+func (s standing) entry(t *Table, name []byte, m Mode) Entry {
+	return Entry{Name: name, Session: t.member(s.session), Token: s.token, Since: s.since, Max: s.max, Mode: m, Waiting: s.waiting}
 }
 
 // entry returns what a row stands for.

@@ -21,6 +21,7 @@ const (
 	Forced                    // by its leaving, which was because this lock was broken
 )
 
-func (h *hold) happened(kind EventKind) {
-	h.session.owner.Happened(Event{kind, h.lock.mode, h.grant.token(), h.session, h.lock.name()})
+// happened tells the owner of s what has happened to its hold of l.
+func (sh *shard) happened(s *Session, l *lock, h *hold, kind EventKind) {
+	s.owner.Happened(Event{kind, l.mode, h.grant.token(), s, sh.table.name(l)})
 }

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"testing"
 	"time"
-	"unsafe"
 
 	"pgregory.net/rapid"
 )
@@ -15,44 +14,46 @@ import (
 // shard itself.
 func TestLocksOfOneHashAreToldApart(t *testing.T) {
 	const hash = 42
-	all := []*lock{
-		{hash: hash, mode: Exclusive},
-		{hash: hash, mode: Shared},
-		{hash: hash, mode: Exclusive},
-		{hash: hash, mode: Shared},
-		{hash: hash + minChains, mode: Exclusive}, // the same chain
+	sh := &New(Limits{}, NewTokens(0)).shards[0]
+	var all []ref
+	for _, of := range []struct {
+		hash uint32
+		mode Mode
+		name string
+	}{
+		{hash, Exclusive, "a"},
+		{hash, Shared, "a"},
+		{hash, Exclusive, "b"},
+		{hash, Shared, ""},
+		{hash + minChains, Exclusive, "a"}, // the same chain
+	} {
+		at, l := sh.locks.take()
+		l.hash, l.mode = of.hash, of.mode
+		sh.setName(l, []byte(of.name))
+		all = append(all, at)
 	}
-	for i, name := range []string{"a", "a", "b", "", "a"} {
-		all[i].setShortName([]byte(name))
+	found := func(r ref) ref {
+		l := sh.locks.at(r)
+		at, _ := sh.lookup(l.hash, l.mode, sh.table.name(l))
+		return at
 	}
-	var sh shard
-	for i, l := range all {
-		if got := sh.lookup(l.hash, l.mode, l.name()); got != nil {
+	for i, r := range all {
+		if found(r) != 0 {
 			t.Fatalf("lock %d is found before it is there", i)
 		}
-		sh.locks.insert(l)
+		sh.byName.insert(r, sh.locks.at(r))
 	}
 	for _, i := range []int{2, 0, 4, 3, 1} { // from the middle and both ends of the chain
-		for j, l := range all {
-			if got := sh.lookup(l.hash, l.mode, l.name()); got != l {
+		for j, r := range all {
+			if got := found(r); got != r {
 				t.Errorf("looking for lock %d finds another: %v", j, got)
 			}
 		}
-		sh.locks.remove(all[i])
-		if got := sh.lookup(all[i].hash, all[i].mode, all[i].name()); got != nil {
+		sh.byName.remove(all[i], sh.locks.at(all[i]))
+		if found(all[i]) != 0 {
 			t.Errorf("lock %d is found after it was removed", i)
 		}
-		sh.locks.insert(all[i])
-	}
-}
-
-// One byte more, and each lock would take the allocator's next size.
-func TestAHeldLockIsOneObjectOf96Bytes(t *testing.T) {
-	if size := unsafe.Sizeof(lock{}); size != 96 {
-		t.Errorf("a lock has %d bytes", size)
-	}
-	if size := unsafe.Sizeof(extra{}); size > 64 {
-		t.Errorf("what stands beside some has %d bytes", size)
+		sh.byName.insert(all[i], sh.locks.at(all[i]))
 	}
 }
 
@@ -65,17 +66,40 @@ func crowdedHash() *rapid.Generator[uint32] {
 	)
 }
 
+// A shelf is an index with what it is to hold.
+type shelf struct {
+	index[lock, *lock]
+	stock stock[lock]
+}
+
+func newShelf() *shelf {
+	s := &shelf{stock: stock[lock]{slab: new(slab[lock])}}
+	s.objects = s.stock.slab
+	return s
+}
+
+func (s *shelf) insert(r ref) { s.index.insert(r, s.objects.at(r)) }
+func (s *shelf) remove(r ref) { s.index.remove(r, s.objects.at(r)) }
+
+// lock returns a new lock that is not in the index.
+func (s *shelf) lock(hash uint32) ref {
+	r, l := s.stock.take()
+	l.hash = hash
+	return r
+}
+
 func TestAnIndexHasWhatWasInsertedAndNotRemoved(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var x index[*lock]
-		var all []*lock
+		x := newShelf()
+		var all []ref
 		insert := func(hash uint32) {
-			all = append(all, &lock{hash: hash})
+			all = append(all, x.lock(hash))
 			x.insert(all[len(all)-1])
 		}
 		remove := func(t *rapid.T) {
 			i := rapid.IntRange(0, len(all)-1).Draw(t, "which")
 			x.remove(all[i])
+			x.stock.give(all[i])
 			all = slices.Delete(all, i, i+1)
 		}
 		t.Repeat(map[string]func(*rapid.T){
@@ -95,24 +119,26 @@ func TestAnIndexHasWhatWasInsertedAndNotRemoved(t *testing.T) {
 					remove(t)
 				}
 			},
-			"": func(t *rapid.T) { checkIndex(t, &x, all) },
+			"": func(t *rapid.T) { checkIndex(t, x, all) },
 		})
 	})
 }
 
-func checkIndex(t *rapid.T, x *index[*lock], all []*lock) {
-	there := make(map[*lock]int)
-	for i, l := range x.chains {
-		for ; l != nil; l = l.next {
-			there[l]++
+func checkIndex(t *rapid.T, x *shelf, all []ref) {
+	there := make(map[ref]int)
+	for i, r := range x.chains {
+		for r != 0 {
+			there[r]++
+			l := x.objects.at(r)
 			if x.chain(l.hash) != &x.chains[i] {
 				t.Fatalf("a lock of the hash %x is in chain %d of %d", l.hash, i, len(x.chains))
 			}
+			r = l.own.next
 		}
 	}
-	for _, l := range all {
-		if there[l] != 1 {
-			t.Fatalf("a lock of the hash %x is there %d times", l.hash, there[l])
+	for _, r := range all {
+		if there[r] != 1 {
+			t.Fatalf("the lock %d is there %d times", r, there[r])
 		}
 	}
 	if x.len != len(all) || len(there) != len(all) {
@@ -126,12 +152,12 @@ func checkIndex(t *rapid.T, x *index[*lock], all []*lock) {
 // At whatever size, on its way up and down: a few that come and go make an index
 // resize once at most, not again and again.
 func TestAnIndexStaysAsItIsWithWhatComesAndGoes(t *testing.T) {
-	var x index[*lock]
-	all := make([]*lock, 2_000)
+	x := newShelf()
+	all := make([]ref, 2_000)
 	for i := range all {
-		all[i] = &lock{hash: uint32(i) * 0x9e3779b9}
+		all[i] = x.lock(uint32(i) * 0x9e3779b9)
 	}
-	comeAndGo := func(few []*lock) {
+	comeAndGo := func(few []ref) {
 		before, resizes := len(x.chains), 0
 		count := func() {
 			if n := len(x.chains); n != before {
@@ -140,12 +166,12 @@ func TestAnIndexStaysAsItIsWithWhatComesAndGoes(t *testing.T) {
 			}
 		}
 		for range 5 {
-			for _, l := range few {
-				x.remove(l)
+			for _, r := range few {
+				x.remove(r)
 				count()
 			}
-			for _, l := range few {
-				x.insert(l)
+			for _, r := range few {
+				x.insert(r)
 				count()
 			}
 		}
@@ -153,12 +179,12 @@ func TestAnIndexStaysAsItIsWithWhatComesAndGoes(t *testing.T) {
 			t.Fatalf("with %d locks, %d of which came and went, it was resized %d times", x.len, len(few), resizes)
 		}
 	}
-	for i, l := range all {
-		x.insert(l)
+	for i, r := range all {
+		x.insert(r)
 		comeAndGo(all[max(0, i-3) : i+1])
 	}
-	for i, l := range all {
-		x.remove(l)
+	for i, r := range all {
+		x.remove(r)
 		comeAndGo(all[i+1 : min(i+4, len(all))])
 	}
 }
@@ -171,12 +197,12 @@ func BenchmarkGrow(b *testing.B) {
 		b.Run(fmt.Sprintf("locks=%d", locks), func(b *testing.B) {
 			longest := make([]float64, 0, 100)
 			for b.Loop() {
-				var x index[*lock]
+				x := newShelf()
 				most := time.Duration(0)
 				for range locks {
-					l := &lock{hash: rand.Uint32()}
+					r := x.lock(rand.Uint32())
 					begun := time.Now()
-					x.insert(l)
+					x.insert(r)
 					most = max(most, time.Since(begun))
 				}
 				longest = append(longest, float64(most.Microseconds()))

@@ -1,46 +1,44 @@
 package locks
 
-// A list is doubly linked through its elements, along the links that the type
-// parameter L names. The zero value is empty.
-type list[N any, L links[N]] struct {
-	first, last *N
-	len         int
+// A list is doubly linked through its elements, of which it knows the numbers. The
+// zero value is empty.
+type list[L links] struct {
+	first, last ref
+	len         uint32
 }
 
-// links tells which of an element's pairs of pointers a list runs along.
-type links[N any] interface {
-	of(n *N) (prev, next **N)
+// links finds an element's pair of links that a list runs along.
+type links interface {
+	of(r ref) (prev, next *ref)
 }
 
-func (l *list[N, L]) append(n *N) {
-	var via L
-	prev, _ := via.of(n)
+// append puts the element of that number last, whose link to the one before is prev.
+func (l *list[L]) append(via L, r ref, prev *ref) {
 	*prev = l.last
-	if l.last == nil {
-		l.first = n
+	if l.last == 0 {
+		l.first = r
 	} else {
 		_, next := via.of(l.last)
-		*next = n
+		*next = r
 	}
-	l.last = n
+	l.last = r
 	l.len++
 }
 
-func (l *list[N, L]) remove(n *N) {
-	var via L
-	prev, next := via.of(n)
-	if *prev == nil {
+// remove takes out the element that has these links.
+func (l *list[L]) remove(via L, prev, next *ref) {
+	if *prev == 0 {
 		l.first = *next
 	} else {
 		_, after := via.of(*prev)
 		*after = *next
 	}
-	if *next == nil {
+	if *next == 0 {
 		l.last = *prev
 	} else {
 		before, _ := via.of(*next)
 		*before = *prev
 	}
-	*prev, *next = nil, nil
+	*prev, *next = 0, 0
 	l.len--
 }

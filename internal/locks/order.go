@@ -11,8 +11,8 @@ import (
 // comparisons are of two numbers that lie beside each other, where those of names
 // read four places far apart.
 
-// A ref stands for a row while rows are sorted.
-type ref struct {
+// A sortKey stands for a row while rows are sorted.
+type sortKey struct {
 	key   uint64 // seven bytes of the name, and how many there are
 	place int    // of the row
 }
@@ -39,7 +39,7 @@ func keyAt(name []byte, depth int) uint64 {
 // A sorter sorts parts; it may be used again and again.
 type sorter struct {
 	part part
-	refs []ref
+	keys []sortKey
 }
 
 // sorted returns a copy of a part, in the order that [Table.List] has, with names
@@ -47,21 +47,21 @@ type sorter struct {
 // the cache once.
 func (s *sorter) sorted(p part) part {
 	s.part = p
-	s.refs = s.refs[:0]
+	s.keys = s.keys[:0]
 	for i := range p.rows {
-		s.refs = append(s.refs, ref{place: i})
+		s.keys = append(s.keys, sortKey{place: i})
 	}
-	s.sortRefs(s.refs, 0)
+	s.sortRows(s.keys, 0)
 	return s.copied()
 }
 
-// copied returns the rows in the order of the refs.
+// copied returns the rows in the order of the keys.
 func (s *sorter) copied() part {
 	p := part{
-		rows: make([]row, len(s.refs)), names: make([]byte, 0, len(s.part.names)), sessions: slices.Clone(s.part.sessions),
+		rows: make([]row, len(s.keys)), names: make([]byte, 0, len(s.part.names)), sessions: slices.Clone(s.part.sessions),
 	}
-	for i, ref := range s.refs {
-		r := s.part.rows[ref.place]
+	for i, k := range s.keys {
+		r := s.part.rows[k.place]
 		name := s.part.nameOf(&r)
 		if i > 0 && bytes.Equal(p.nameOf(&p.rows[i-1]), name) {
 			r.name = p.rows[i-1].name
@@ -74,59 +74,59 @@ func (s *sorter) copied() part {
 	return p
 }
 
-// name returns the name that a ref's row has.
-func (s *sorter) name(r ref) []byte { return s.part.nameOf(&s.part.rows[r.place]) }
+// name returns the name of the row that a key stands for.
+func (s *sorter) name(k sortKey) []byte { return s.part.nameOf(&s.part.rows[k.place]) }
 
-// compare compares the rows of refs.
-func (s *sorter) compare(a, b ref) int {
+// compare compares the rows that keys stand for.
+func (s *sorter) compare(a, b sortKey) int {
 	return cmp.Or(bytes.Compare(s.name(a), s.name(b)), s.compareInName(a, b))
 }
 
 // compareInName compares those of the same name.
-func (s *sorter) compareInName(a, b ref) int {
+func (s *sorter) compareInName(a, b sortKey) int {
 	return cmp.Compare(s.part.rows[a.place].rank, s.part.rows[b.place].rank)
 }
 
-// fewRefs is how many are sorted without keys: reading names to make these is as
+// fewRows is how many are sorted without keys: reading names to make these is as
 // much as comparing them.
-const fewRefs = 8
+const fewRows = 8
 
-// sortRefs sorts refs to rows whose names are the same up to depth.
-func (s *sorter) sortRefs(refs []ref, depth int) {
-	if len(refs) <= fewRefs {
-		slices.SortFunc(refs, s.compare)
+// sortRows sorts keys of rows whose names are the same up to depth.
+func (s *sorter) sortRows(keys []sortKey, depth int) {
+	if len(keys) <= fewRows {
+		slices.SortFunc(keys, s.compare)
 		return
 	}
-	depth += s.sameFrom(refs, depth)
-	for i := range refs {
-		refs[i].key = keyAt(s.name(refs[i]), depth)
+	depth += s.sameFrom(keys, depth)
+	for i := range keys {
+		keys[i].key = keyAt(s.name(keys[i]), depth)
 	}
-	slices.SortFunc(refs, func(a, b ref) int { return cmp.Compare(a.key, b.key) })
-	for len(refs) > 0 {
+	slices.SortFunc(keys, func(a, b sortKey) int { return cmp.Compare(a.key, b.key) })
+	for len(keys) > 0 {
 		n := 1
-		for n < len(refs) && refs[n].key == refs[0].key {
+		for n < len(keys) && keys[n].key == keys[0].key {
 			n++
 		}
-		s.sortSame(refs[:n], depth)
-		refs = refs[n:]
+		s.sortSame(keys[:n], depth)
+		keys = keys[n:]
 	}
 }
 
-// sortSame sorts refs of the same key at depth.
-func (s *sorter) sortSame(refs []ref, depth int) {
+// sortSame sorts rows of the same key at depth.
+func (s *sorter) sortSame(keys []sortKey, depth int) {
 	switch {
-	case len(refs) == 1:
-	case byte(refs[0].key) == moreBytes:
-		s.sortRefs(refs, depth+keyBytes)
+	case len(keys) == 1:
+	case byte(keys[0].key) == moreBytes:
+		s.sortRows(keys, depth+keyBytes)
 	default: // the same name
-		slices.SortFunc(refs, s.compareInName)
+		slices.SortFunc(keys, s.compareInName)
 	}
 }
 
-// sameFrom returns how many bytes the names of all refs have in common from depth on.
-func (s *sorter) sameFrom(refs []ref, depth int) int {
-	same := s.name(refs[0])[depth:]
-	for _, r := range refs[1:] {
+// sameFrom returns how many bytes the names of all have in common from depth on.
+func (s *sorter) sameFrom(keys []sortKey, depth int) int {
+	same := s.name(keys[0])[depth:]
+	for _, r := range keys[1:] {
 		same = same[:commonPrefix(same, s.name(r)[depth:])]
 		if len(same) == 0 {
 			break

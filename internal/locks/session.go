@@ -2,7 +2,6 @@ package locks
 
 import (
 	"cmp"
-	"math/rand/v2"
 	"sync/atomic"
 )
 
@@ -24,7 +23,6 @@ type Owner interface {
 // A Session is one client connection as the table sees it: an identity that is
 // shown where its locks are listed, what it holds, and what it waits for.
 type Session struct {
-	id      uint32      // random, for hashing
 	granted atomic.Bool // wait is granted; set by the one who grants
 	addr    string
 	name    atomic.Pointer[string]
@@ -33,17 +31,18 @@ type Session struct {
 	// The rest belongs to the goroutine that calls Get, Release and Leave for this
 	// session. While it waits, who grants it the lock appends to holds, under the
 	// mutex of that lock's shard.
-	holds list[hold, ofSession] // in the order they were got
-	wait  *waiter               // nil where it waits for nothing
+	id    ref                // among the table's members; 0 where it is none
+	wait  ref                // its waiter; 0 where it waits for nothing
+	holds list[alongSession] // in the order they were got
 }
 
-// NewSession returns a session that holds nothing. The address is what it is
+// NewSession returns a session that holds nothing, for use with one table. The address is what it is
 // called as long as it has no name. The owner may be nil.
 func NewSession(addr string, owner Owner) *Session {
 	if owner == nil {
 		owner = nobody{}
 	}
-	return &Session{id: rand.Uint32(), addr: addr, owner: owner}
+	return &Session{addr: addr, owner: owner}
 }
 
 // nobody is the owner of a session that has none.
@@ -82,8 +81,27 @@ func (s *Session) Label() string { return cmp.Or(s.Name(), s.addr) }
 
 // Holds returns the number of locks the session holds. Like Get and Release, it
 // is for the goroutine that the session belongs to, and not while it waits.
-func (s *Session) Holds() int { return s.holds.len }
+func (s *Session) Holds() int { return int(s.holds.len) }
 
 // Granted tells whether the lock that the session waits for has become its own.
 // Safe for use from any goroutine.
 func (s *Session) Granted() bool { return s.granted.Load() }
+
+// enter makes s a member of the table, so that locks can refer to it by number.
+func (t *Table) enter(s *Session) {
+	t.entering.Lock()
+	defer t.entering.Unlock()
+	id, place := t.members.take()
+	s.id, *place = id, s
+}
+
+// exit ends what enter began. Nothing may refer to s any more.
+func (t *Table) exit(s *Session) {
+	t.entering.Lock()
+	defer t.entering.Unlock()
+	t.members.give(s.id)
+	s.id = 0
+}
+
+// member returns the session that holds or waits for something by that number.
+func (t *Table) member(id ref) *Session { return *t.members.at(id) }

@@ -10,216 +10,157 @@ type shard struct {
 	table *Table
 
 	mu        sync.Mutex
-	locks     index[*lock]            // guarded by mu, as all below
-	shared    index[*sharedHold]      // the holds of shared locks
-	waiters   list[waiter, inArrival] // in the order they came
+	byName    index[lock, *lock]             // guarded by mu, as all below
+	byHolder  index[sharedHold, *sharedHold] // the holds of shared locks
+	arrived   list[inArrival]                // waiters, in the order they came
 	counts    [numModes]ModeStats
 	durations [numModes]Durations
 	bytes     account
-	free      freeList
-	_         [64]byte // keeps neighbours off this shard's cache line
+	stocks
+	_ [64]byte // keeps neighbours off this shard's cache line
+}
+
+// slabs have all that a table is made of.
+type slabs struct {
+	locks   slab[lock]
+	holds   slab[sharedHold]
+	waiters slab[waiter]
+	extras  slab[extra]
+	mediums slab[[mediumName]byte] // names too long for a lock
+	longs   slab[[]byte]           // names too long for that
+}
+
+// stocks are a shard's part of them.
+type stocks struct {
+	locks   stock[lock]
+	holds   stock[sharedHold]
+	waiters stock[waiter]
+	extras  stock[extra]
+	mediums stock[[mediumName]byte]
+	longs   stock[[]byte]
+}
+
+// init makes sh a shard of t.
+func (sh *shard) init(t *Table) {
+	sh.table = t
+	sh.bytes.drawn = &t.drawn
+	sh.locks.slab, sh.holds.slab, sh.waiters.slab = &t.locks, &t.holds, &t.waiters
+	sh.extras.slab, sh.mediums.slab, sh.longs.slab = &t.extras, &t.mediums, &t.longs
+	sh.byName.objects, sh.byHolder.objects = &t.locks, &t.holds
 }
 
 // lookup returns the lock of that name and mode, or nil.
-func (sh *shard) lookup(hash uint32, m Mode, name []byte) *lock {
-	if sh.locks.len == 0 {
-		return nil
+func (sh *shard) lookup(hash uint32, m Mode, name []byte) (ref, *lock) {
+	if sh.byName.len == 0 {
+		return 0, nil
 	}
-	for l := *sh.locks.chain(hash); l != nil; l = l.next {
-		if l.hash == hash && l.mode == m && string(l.name()) == string(name) {
-			return l
+	for r := *sh.byName.chain(hash); r != 0; {
+		l := sh.locks.at(r)
+		if l.hash == hash && l.mode == m && string(sh.table.name(l)) == string(name) {
+			return r, l
 		}
+		r = l.own.next
 	}
-	return nil
+	return 0, nil
 }
 
-// holdOf returns the hold of s on l, or nil. It takes no longer when a lock has
-// many holders, or a session holds many locks.
-func (sh *shard) holdOf(l *lock, s *Session) *hold {
+// holdOf returns the reference in the session's list of the hold of s on l, the lock
+// at; 0 where there is none. It takes no longer when a lock has many holders, or a
+// session holds many locks.
+func (sh *shard) holdOf(at ref, l *lock, s *Session) ref {
 	if l.mode == Exclusive {
-		if l.own.session == s {
-			return &l.own
+		if s.id != 0 && l.own.session == s.id {
+			return at
 		}
-		return nil
+		return 0
 	}
-	for h := *sh.shared.chain(holdKey(l, s)); h != nil; h = h.next {
-		if h.lock == l && h.session == s {
-			return &h.hold
+	for r := *sh.byHolder.chain(holdKey(l, s.id)); r != 0; {
+		h := sh.holds.at(r)
+		if h.lock == at && h.session == s.id {
+			return r | sharedRef
 		}
+		r = h.next
 	}
-	return nil
+	return 0
 }
 
 // create puts a lock without holders into the index.
-func (sh *shard) create(hash uint32, m Mode, name []byte) *lock {
-	l := sh.free.lock()
+func (sh *shard) create(hash uint32, m Mode, name []byte) (ref, *lock) {
+	at, l := sh.locks.take()
 	l.hash, l.mode = hash, m
-	if len(name) > shortName {
-		l.extra = sh.free.extra()
-		l.setLongName(name)
-	} else {
-		l.setShortName(name)
-		if m == Shared {
-			sh.needExtra(l)
-		}
+	sh.setName(l, name)
+	if m == Shared {
+		sh.extraOf(l)
 	}
-	sh.locks.insert(l)
+	sh.byName.insert(at, l)
 	sh.counts[m].Locks++
 	sh.counts[m].NameBytes += uint64(len(name))
-	return l
+	return at, l
 }
 
-// needExtra returns the extra of l, which it gives it where there is none. L has its
-// name already.
-func (sh *shard) needExtra(l *lock) *extra {
-	if l.extra == nil {
-		l.extra = sh.free.extra()
-		l.extra.name = nil // another's
+// extraOf returns the extra of l, which it gives it where there is none.
+func (sh *shard) extraOf(l *lock) *extra {
+	if l.extra != 0 {
+		return sh.extras.at(l.extra)
 	}
-	return l.extra
+	at, x := sh.extras.take()
+	l.extra = at
+	return x
 }
 
-// hold makes s the last holder of l.
-func (sh *shard) hold(l *lock, s *Session, now time.Duration) *hold {
-	h := &l.own
+// hold makes s the last holder of l, the lock at.
+func (sh *shard) hold(at ref, l *lock, s *Session, now time.Duration) *hold {
+	h, holding := &l.own, at
 	if l.mode == Shared {
-		h = &sh.free.hold().hold
+		r, shared := sh.holds.take()
+		shared.lock, shared.key = at, holdKey(l, s.id)
+		sh.extras.at(l.extra).holders.append(alongLock{sh.table}, r, &shared.prevHolder)
+		sh.byHolder.insert(r, shared)
+		h, holding = &shared.hold, r|sharedRef
 	}
-	h.lock, h.session, h.since = l, s, now
+	h.session, h.since = s.id, now
 	h.grant = grant(sh.table.tokens.next())
-	s.holds.append(h)
+	s.holds.append(alongSession{sh.table}, holding, &h.prevHolding)
 	sh.counts[l.mode].Holders++
-	if l.mode == Shared {
-		l.extra.holders.append(h.shared())
-		sh.shared.insert(h.shared())
-	}
-	h.happened(Granted)
+	sh.happened(s, l, h, Granted)
 	return h
 }
 
-// drop ends h, serves those who wait for its lock, and ends the lock where nobody
-// holds it then. Like serve, it may leave some of that to unlockAndServe.
-func (sh *shard) drop(h *hold, kind EventKind, now time.Duration) (rest bool) {
-	h.happened(kind)
-	l := h.lock
-	h.session.holds.remove(h)
-	sh.counts[l.mode].Holders--
-	sh.durations[l.mode].Hold.observe(now - h.since)
-	sh.bytes.give(holdBytes(l.mode))
-	if l.mode == Shared {
-		l.extra.holders.remove(h.shared())
-		sh.shared.remove(h.shared())
-		sh.free.putHold(h.shared())
+// drop ends a hold of s on l, the lock at, and serves those who wait for it; it ends
+// the lock where nobody holds it then. Like serve, it may leave some of that to
+// unlockAndServe.
+func (sh *shard) drop(s *Session, at ref, l *lock, holding ref, kind EventKind, now time.Duration) (rest bool) {
+	if l.mode == Exclusive {
+		sh.endHold(s, l, &l.own, kind, now)
+		l.own.session = 0
+	} else {
+		r := holding &^ sharedRef
+		shared := sh.holds.at(r)
+		sh.endHold(s, l, &shared.hold, kind, now)
+		sh.extras.at(l.extra).holders.remove(alongLock{sh.table}, &shared.prevHolder, &shared.nextHolder)
+		sh.byHolder.remove(r, shared)
+		sh.holds.give(r)
 	}
-	h.session = nil
-	if rest = sh.serve(l, now); l.holders() > 0 {
+	if rest = sh.serve(at, l, now); sh.table.holders(l) > 0 {
 		return rest
 	}
-	nameLen := len(l.name())
+	nameLen := len(sh.table.name(l))
 	sh.bytes.give(lockBytes(l.mode, nameLen))
 	sh.counts[l.mode].Locks--
 	sh.counts[l.mode].NameBytes -= uint64(nameLen)
-	sh.locks.remove(l)
-	sh.free.putLock(l)
+	sh.byName.remove(at, l)
+	sh.give(at, l)
 	return false
 }
 
-// A freeList keeps a few locks and holds for reuse, so that getting and
-// releasing allocates nothing in the steady state. What is beyond that goes
-// back to the collector: a burst leaves no memory behind.
-type freeList struct {
-	locks   *lock       // linked by next
-	extras  *extra      // linked by next. No lock in locks has one
-	holds   *sharedHold // linked by nextHolder
-	waiters *waiter     // linked by nextArrived
-
-	nLocks, nExtras, nHolds, nWaiters int
-}
-
-const (
-	maxFreeLocks   = 16
-	maxFreeExtras  = 16
-	maxFreeHolds   = 64
-	maxFreeWaiters = 16
-	// maxFreeName bounds the name buffer that a free extra may keep, in bytes.
-	maxFreeName = 64
-)
-
-func (f *freeList) lock() *lock {
-	l := f.locks
-	if l == nil {
-		return new(lock)
+// endHold is what drop does for holds of either mode.
+func (sh *shard) endHold(s *Session, l *lock, h *hold, kind EventKind, now time.Duration) {
+	if kind == Orphaned && h.grant&broken != 0 {
+		kind = Forced
 	}
-	f.locks, l.next = l.next, nil
-	f.nLocks--
-	return l
-}
-
-func (f *freeList) putLock(l *lock) {
-	if l.extra != nil {
-		f.putExtra(l.extra)
-		l.extra = nil // the next may do without
-	}
-	if f.nLocks == maxFreeLocks {
-		return
-	}
-	l.next, f.locks = f.locks, l
-	f.nLocks++
-}
-
-// extra returns one with the room for a name that it may have had.
-func (f *freeList) extra() *extra {
-	r := f.extras
-	if r == nil {
-		return new(extra)
-	}
-	f.extras, r.next = r.next, nil
-	f.nExtras--
-	return r
-}
-
-func (f *freeList) putExtra(r *extra) {
-	if f.nExtras == maxFreeExtras || cap(r.name) > maxFreeName {
-		return
-	}
-	r.next, f.extras = f.extras, r
-	f.nExtras++
-}
-
-func (f *freeList) hold() *sharedHold {
-	h := f.holds
-	if h == nil {
-		return new(sharedHold)
-	}
-	f.holds, h.nextHolder = h.nextHolder, nil
-	f.nHolds--
-	return h
-}
-
-func (f *freeList) putHold(h *sharedHold) {
-	h.lock, h.session = nil, nil
-	if f.nHolds == maxFreeHolds {
-		return
-	}
-	h.nextHolder, f.holds = f.holds, h
-	f.nHolds++
-}
-
-func (f *freeList) waiter() *waiter {
-	w := f.waiters
-	if w == nil {
-		return new(waiter)
-	}
-	f.waiters, w.nextArrived = w.nextArrived, nil
-	f.nWaiters--
-	return w
-}
-
-func (f *freeList) putWaiter(w *waiter) {
-	*w = waiter{}
-	if f.nWaiters == maxFreeWaiters {
-		return
-	}
-	w.nextArrived, f.waiters = f.waiters, w
-	f.nWaiters++
+	sh.happened(s, l, h, kind)
+	s.holds.remove(alongSession{sh.table}, &h.prevHolding, &h.nextHolding)
+	sh.counts[l.mode].Holders--
+	sh.durations[l.mode].Hold.observe(now - h.since)
+	sh.bytes.give(holdBytes(l.mode))
 }

@@ -33,8 +33,10 @@ func (t *Table) Stats() Stats {
 		sum.Bytes += sh.bytes.used
 		sum.Exclusive.add(&sh.counts[Exclusive])
 		sum.Shared.add(&sh.counts[Shared])
-		if w := sh.waiters.first; w != nil && (!sum.Waiting || w.since < sum.WaitingSince) {
-			sum.Waiting, sum.WaitingSince = true, w.since
+		if first := sh.arrived.first; first != 0 {
+			if w := sh.waiters.at(first); !sum.Waiting || w.since < sum.WaitingSince {
+				sum.Waiting, sum.WaitingSince = true, w.since
+			}
 		}
 		sh.mu.Unlock()
 	}

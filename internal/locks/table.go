@@ -7,8 +7,9 @@
 // and no more. Exclusive and shared locks are two name spaces served by one
 // code: an exclusive lock is one with room for a single holder.
 //
-// The shard mutex is a leaf: under it there is no log, no channel that can
-// block, no second shard, and no work that grows with anything but that shard.
+// Under a shard's mutex there is no log, no channel that can block, no second shard,
+// and no work that grows with anything but that shard. All that a table has lies in
+// slabs, without pointers.
 //
 // Times are durations since a moment that the caller chooses once, such as the
 // start of the server. The table has no clock.
@@ -61,15 +62,18 @@ type Table struct {
 	limits   atomic.Pointer[Limits]
 	limiting sync.Mutex   // orders SetLimits
 	drawn    atomic.Int64 // bytes, by the accounts of the shards
-	shards   [numShards]shard
+	entering sync.Mutex   // guards members, but for reading them. It is a leaf
+	members  stock[*Session]
+	slabs
+	shards [numShards]shard
 }
 
 // New returns an empty table, which takes a fencing token for each grant.
 func New(limits Limits, tokens *Tokens) *Table {
 	t := &Table{seed: maphash.MakeSeed(), tokens: tokens}
+	t.members.slab = new(slab[*Session])
 	for i := range t.shards {
-		t.shards[i].table = t
-		t.shards[i].bytes.drawn = &t.drawn
+		t.shards[i].init(t)
 	}
 	t.SetLimits(limits)
 	return t
@@ -131,21 +135,24 @@ type Result struct {
 // Get ends the wait, whatever lock it names: it returns what was granted, or
 // leaves the queue and returns [ErrQueue].
 func (t *Table) Get(s *Session, r Request) (result Result, err error) {
-	if s.wait != nil {
+	if s.wait != 0 {
 		return t.endWait(s, r.Now)
+	}
+	if s.id == 0 {
+		t.enter(s)
 	}
 	hash, sh := t.find(r.Mode, r.Name)
 	sh.mu.Lock()
-	l := sh.lookup(hash, r.Mode, r.Name)
+	at, l := sh.lookup(hash, r.Mode, r.Name)
 	var h *hold
-	switch h, err = sh.judge(l, s, &r); {
+	switch h, err = sh.judge(at, l, s, &r); {
 	case err == nil:
 		if h == nil {
-			h = sh.grant(l, s, &r, hash)
+			h, l = sh.grant(at, l, s, &r, hash)
 		}
-		result.Holders, result.Token = h.lock.holders(), h.grant.token()
+		result.Holders, result.Token = t.holders(l), h.grant.token()
 	case err != ErrWaiting:
-		result = l.result()
+		result = t.result(l)
 	}
 	sh.mu.Unlock()
 	return result, err
@@ -154,18 +161,18 @@ func (t *Table) Get(s *Session, r Request) (result Result, err error) {
 // judge returns the hold that s has of l already; or nil where it may have one, whose
 // bytes it has counted then; or why it may not, and with ErrWaiting it waits.
 // l is nil where nobody holds the lock.
-func (sh *shard) judge(l *lock, s *Session, r *Request) (*hold, error) {
+func (sh *shard) judge(at ref, l *lock, s *Session, r *Request) (*hold, error) {
 	blocked := error(nil)
 	if l != nil {
-		if h := sh.holdOf(l, s); h != nil {
-			return h, nil
+		if holding := sh.holdOf(at, l, s); holding != 0 {
+			return sh.table.hold(holding), nil
 		}
-		blocked = l.blocks(r)
+		blocked = sh.table.blocks(l, r)
 		if blocked != nil && r.Queue != JoinQueue {
 			return nil, blocked
 		}
 	}
-	if most := sh.table.limits.Load().SessionHolds; most > 0 && s.holds.len >= most {
+	if most := sh.table.limits.Load().SessionHolds; most > 0 && s.Holds() >= most {
 		return nil, ErrSessionLimit
 	}
 	size := holdBytes(r.Mode)
@@ -179,41 +186,21 @@ func (sh *shard) judge(l *lock, s *Session, r *Request) (*hold, error) {
 		return nil, ErrTableFull
 	}
 	if blocked != nil {
-		sh.enqueue(l, s, r)
+		sh.enqueue(at, l, s, r)
 		return nil, ErrWaiting
 	}
 	return nil, nil
 }
 
 // grant makes s a holder as asked, of a new lock where l is nil.
-func (sh *shard) grant(l *lock, s *Session, r *Request, hash uint32) *hold {
+func (sh *shard) grant(at ref, l *lock, s *Session, r *Request, hash uint32) (*hold, *lock) {
 	if l == nil {
-		l = sh.create(hash, r.Mode, r.Name)
+		at, l = sh.create(hash, r.Mode, r.Name)
 	}
 	if r.Queue != PassQueue {
 		sh.durations[r.Mode].Wait.observe(0)
 	}
-	return sh.hold(l, s, r.Now)
-}
-
-// endWait returns what the session's wait was granted, or takes it out of the
-// queue.
-func (t *Table) endWait(s *Session, now time.Duration) (Result, error) {
-	w := s.wait
-	l, waited := w.lock, max(now-w.since, 0)
-	sh := t.shard(l.hash)
-	sh.mu.Lock()
-	if w.granted {
-		defer sh.mu.Unlock()
-		r := w.result
-		sh.forget(w)
-		return r, nil
-	}
-	rest := sh.withdraw(w, now)
-	r := l.result()
-	r.Waited = waited
-	sh.unlockAndServe(l, rest, now)
-	return r, ErrQueue
+	return sh.hold(at, l, s, r.Now), l
 }
 
 // Release ends the session's hold on the lock. It reports whether there was one.
@@ -221,15 +208,15 @@ func (t *Table) endWait(s *Session, now time.Duration) (Result, error) {
 func (t *Table) Release(s *Session, m Mode, name []byte, now time.Duration) bool {
 	hash, sh := t.find(m, name)
 	sh.mu.Lock()
-	l := sh.lookup(hash, m, name)
+	at, l := sh.lookup(hash, m, name)
 	if l == nil {
 		sh.mu.Unlock()
 		return false
 	}
-	h := sh.holdOf(l, s)
-	rest := h != nil && sh.drop(h, Released, now)
+	holding := sh.holdOf(at, l, s)
+	rest := holding != 0 && sh.drop(s, at, l, holding, Released, now)
 	sh.unlockAndServe(l, rest, now)
-	return h != nil
+	return holding != 0
 }
 
 // Leave ends the session's wait and every hold it has, in the order it got them,
@@ -237,14 +224,17 @@ func (t *Table) Release(s *Session, m Mode, name []byte, now time.Duration) bool
 // shard for itself alone, and others have the processor in between, so nobody waits
 // for a session that holds much. After Leave, s may be used again.
 func (t *Table) Leave(s *Session, now time.Duration) (orphans int) {
-	if s.wait != nil {
+	if s.wait != 0 {
 		t.endWait(s, now)
 	}
-	for h := s.holds.first; h != nil; h = s.holds.first {
-		t.orphan(h, now)
+	for r := s.holds.first; r != 0; r = s.holds.first {
+		t.orphan(s, r, now)
 		if orphans++; orphans%leaveAtOnce == 0 {
 			runtime.Gosched()
 		}
+	}
+	if s.id != 0 {
+		t.exit(s)
 	}
 	return orphans
 }
@@ -255,13 +245,14 @@ func (t *Table) Leave(s *Session, now time.Duration) (orphans int) {
 // the 99th percentile of others twice as long.
 const leaveAtOnce = 1 << 12
 
-// orphan ends a hold whose session leaves.
-func (t *Table) orphan(h *hold, now time.Duration) {
-	l := h.lock
+// orphan ends a hold of a session that leaves.
+func (t *Table) orphan(s *Session, holding ref, now time.Duration) {
+	at := t.lockOf(holding)
+	l := t.locks.at(at)
 	sh := t.shard(l.hash)
 	sh.mu.Lock()
 	sh.counts[l.mode].Orphans++
-	rest := sh.drop(h, h.orphaned(), now)
+	rest := sh.drop(s, at, l, holding, Orphaned, now)
 	sh.unlockAndServe(l, rest, now)
 }
 
@@ -270,8 +261,8 @@ func (t *Table) Inspect(m Mode, name []byte) int {
 	hash, sh := t.find(m, name)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if l := sh.lookup(hash, m, name); l != nil {
-		return l.holders()
+	if _, l := sh.lookup(hash, m, name); l != nil {
+		return t.holders(l)
 	}
 	return 0
 }
@@ -283,18 +274,19 @@ func (t *Table) Break(m Mode, name []byte, token uint64) []*Session {
 	hash, sh := t.find(m, name)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	l := sh.lookup(hash, m, name)
+	_, l := sh.lookup(hash, m, name)
 	if l == nil {
 		return nil
 	}
 	var told []*Session
-	for h := range l.holds() {
+	for h := range t.holdsOf(l) {
 		if token != 0 && token != h.grant.token() {
 			continue
 		}
 		h.grant |= broken
-		h.session.owner.Break()
-		told = append(told, h.session)
+		s := t.member(h.session)
+		s.owner.Break()
+		told = append(told, s)
 	}
 	return told
 }
