@@ -27,8 +27,6 @@ type link interface {
 	write(p []byte) error
 	// flush has what was written go out.
 	flush() error
-	// readOn tells that all that was received has been dealt with.
-	readOn()
 	// backlogged tells whether write might wait for the client.
 	backlogged() bool
 	// roomy tells whether the next write would not wait for the client. Where it
@@ -132,6 +130,8 @@ func (c *conn) turn(signals uint32) {
 	c.settings, c.clock = c.srv.settings.Load(), 0
 	switch {
 	case err == nil:
+	case errors.Is(err, io.EOF) && c.pending != nil && c.transport == WebSocket:
+		c.unread, c.err = nil, err // nobody listens any more
 	case errors.Is(err, io.EOF):
 		c.ended = true
 	default:
@@ -169,12 +169,7 @@ func (c *conn) advance() {
 func (c *conn) answer() {
 	c.flush()
 	c.sendEvents()
-	if c.perReply {
-		c.fail(c.link.flush())
-		if !c.left {
-			c.link.readOn()
-		}
-	}
+	c.fail(c.link.flush())
 	c.keep()
 }
 
@@ -347,7 +342,7 @@ func (c *conn) sendReplies() {
 // endsSoon tells whether end takes no longer than a turn. A log might, as whoever
 // reads it may be stuck.
 func (c *conn) endsSoon() bool {
-	return c.pending == nil && c.watcher == nil && !c.perReply && c.session.Holds() <= answeredAtOnce &&
+	return c.pending == nil && c.watcher == nil && c.session.Holds() <= answeredAtOnce &&
 		!c.link.backlogged() && (c.err != errRefused || c.lingering != nil) && !c.debugs()
 }
 

@@ -21,7 +21,7 @@ func socketOf(l link) *socket {
 	case *socket:
 		return l
 	case *wsLink:
-		return l.sock.socket
+		return l.socket
 	}
 	return nil
 }

@@ -80,6 +80,7 @@ func (c *conn) answerFor() bool {
 	if !answered && c.answersAlone() {
 		c.endWait()
 		c.flush()
+		c.fail(c.link.flush())
 		answered = true
 	}
 	if c.err != nil || !c.rest() {
@@ -91,5 +92,5 @@ func (c *conn) answerFor() bool {
 // answersAlone tells whether a granted lock is all that the connection has to look
 // at, and the answer cannot wait for the client.
 func (c *conn) answersAlone() bool {
-	return !c.perReply && c.watcher == nil && len(c.unread) == 0 && !c.cut.Load() && c.link.roomy()
+	return c.watcher == nil && len(c.unread) == 0 && !c.cut.Load() && c.link.roomy()
 }

@@ -172,6 +172,9 @@ func TestProbeDoesNotReturnWhereNobodyServes(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := s.connect("tcp4")
+	for range 3 { // until it is a loop that serves it, and not who has accepted it
+		c.ask("i x", "0 Lock Not Locked: x\n")
+	}
 	c.send("i stuck\n")
 	<-table.entered
 	probed := async(func() { s.Probe() })

@@ -139,7 +139,7 @@ func (p *poller) control(op, fd int, events uint32) error {
 // is told at once.
 func (p *poller) add(s *socket) error {
 	p.sockets.set(s.fd, s)
-	err := p.control(unix.EPOLL_CTL_ADD, s.fd, s.awaited())
+	err := p.control(unix.EPOLL_CTL_ADD, s.fd, awaited)
 	if errors.Is(err, unix.ENOSPC) {
 		err = errors.New("more sockets than fs.epoll.max_user_watches allows")
 	}
@@ -148,7 +148,7 @@ func (p *poller) add(s *socket) error {
 
 // awaitRoom also has it tell the socket that there is room to write, or no more.
 func (p *poller) awaitRoom(s *socket, on bool) error {
-	events := s.awaited()
+	events := uint32(awaited)
 	if on {
 		events |= unix.EPOLLOUT
 	}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -85,7 +86,7 @@ func (l *simLink) receive(in []byte, _ bool, limit int) (out []byte, more bool, 
 		l.coming = l.coming[n:]
 		return out, len(l.coming) > 0 || l.ended, nil
 	case l.ended && l.transport == WebSocket:
-		return nil, false, io.EOF // as a wsLink does: nothing runs that was cut
+		return in[:bytes.LastIndexByte(in, '\n')+1], false, io.EOF // as a wsLink does: nothing runs that was cut
 	case l.ended:
 		return in, false, io.EOF
 	}
@@ -125,8 +126,6 @@ func (l *simLink) backlogged() bool {
 }
 
 func (l *simLink) flush() error { return nil }
-
-func (l *simLink) readOn() {}
 
 func (l *simLink) drain() error {
 	jostle()

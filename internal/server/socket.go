@@ -25,7 +25,7 @@ type socket struct {
 	counted   bool        // by the gate
 	cut       atomic.Bool // interrupt was called
 	addr      string      // as clients are shown it (docs/protocol.md, "Connections")
-	conn      *conn       // nil until there is one; set before the poller knows the socket, or by a WebSocket
+	conn      *conn       // nil until there is one; set before the poller knows the socket
 
 	// backlog has the replies that the kernel would not take, and is nil while it
 	// takes them. It is set by who writes.
@@ -82,14 +82,8 @@ func setKeepalive(fd int, k Keepalive) error {
 	)
 }
 
-// awaited is what the poller is to tell the socket, each time it happens anew. What
-// comes to a WebSocket, the library below it waits for.
-func (s *socket) awaited() uint32 {
-	if s.transport == WebSocket {
-		return anew
-	}
-	return unix.EPOLLIN | unix.EPOLLPRI | unix.EPOLLRDHUP | anew
-}
+// awaited is what the poller is to tell the socket, each time it happens anew.
+const awaited = unix.EPOLLIN | unix.EPOLLPRI | unix.EPOLLRDHUP | anew
 
 // happened is called by the poller. It returns the connection where the caller has to
 // act for it now.
@@ -106,7 +100,7 @@ func (s *socket) happened(events uint32) *conn {
 	if events&(unix.EPOLLPRI|unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
 		signals = stirred | hungUp
 	}
-	if signals == 0 || s.transport == WebSocket || !s.conn.signal(signals) {
+	if signals == 0 || !s.conn.signal(signals) {
 		return nil
 	}
 	return s.conn
@@ -199,9 +193,6 @@ func (s *socket) writeSome(p []byte) (n int, err error) {
 // flush implements link: nothing was kept.
 func (s *socket) flush() error { return nil }
 
-// readOn implements link: nobody waits for that.
-func (s *socket) readOn() {}
-
 // backlogged implements link.
 func (s *socket) backlogged() bool {
 	b := s.backlog.Load()
@@ -250,21 +241,16 @@ func (s *socket) unsent() int {
 	return n
 }
 
-// Close implements link.
+// Close implements link. The socket is out of the count then: who sees the end of the
+// stream sees the count without it. And nobody uses the descriptor any more.
 func (s *socket) Close() error {
-	s.end()
-	return os.NewSyscallError("close", unix.Close(s.fd))
-}
-
-// end is all that comes before closing. The socket is out of the count then: who sees
-// the end of the stream sees the count without it. And nobody uses the descriptor.
-func (s *socket) end() {
 	s.uncount()
 	s.interrupt()
 	if b := s.backlog.Load(); b != nil {
 		<-b.done
 	}
 	s.srv.poller.remove(s)
+	return os.NewSyscallError("close", unix.Close(s.fd))
 }
 
 func (s *socket) uncount() {

@@ -1,10 +1,8 @@
 package server
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"encoding/binary"
 	"errors"
 	"io/fs"
 	"log/slog"
@@ -14,11 +12,11 @@ import (
 	"os"
 	"slices"
 	"sync"
-	"sync/atomic"
-	"syscall"
 	"time"
 
-	"github.com/coder/websocket"
+	"github.com/gobwas/ws"
+	"golang.org/x/net/http/httpguts"
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -33,6 +31,7 @@ func (s *Server) serveWebSocket(l *Listener) error {
 	h := &http.Server{
 		Handler:        http.HandlerFunc(s.upgrade),
 		ReadTimeout:    upgradeTimeout,
+		WriteTimeout:   upgradeTimeout,
 		MaxHeaderBytes: maxUpgradeHeader,
 		ErrorLog:       slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
@@ -82,10 +81,6 @@ func (l *upgradeListener) Addr() net.Addr { return socketAddr(l.address) }
 // server, and takes it into the care of Close and Destroy.
 func (s *Server) beginUpgrade(from *upgradeListener, sock *socket) {
 	u := newUpgradeSocket(sock, from)
-	if err := s.watch(sock); err != nil {
-		u.shut()
-		return
-	}
 	from.upgrading.Add(1)
 	s.mu.Lock()
 	s.upgrading[u] = struct{}{}
@@ -124,49 +119,33 @@ func (s *Server) trackUpgraded(c *conn, u *upgradeSocket) bool {
 	delete(s.upgrading, u)
 	u.from.upgrading.Done()
 	s.conns[c] = struct{}{}
-	u.upgraded = true
 	return true
 }
 
-// An upgradeSocket is a socket below a WebSocket. It is a net.Conn, so that the HTTP
-// server and the WebSocket library can use it. The library answers a close frame and
-// closes the socket when it likes: both are left to the session's owner here, when the
-// client's locks are free.
+// An upgradeSocket is a socket whose client has no WebSocket yet. It is a net.Conn for
+// the HTTP server.
 type upgradeSocket struct {
 	*socket
-	file     *os.File // has the socket's descriptor, to read from and to close
-	raw      syscall.RawConn
-	from     *upgradeListener
-	losing   sync.Once
-	closing  sync.Once
-	lost     chan struct{} // closed when the client has closed, or the library gives it up
-	plain    bool          // it has asked for something else; guarded by Server.mu
-	upgraded bool          // a session lives on it; set before the library is used
-	ended    bool          // the client's stream has; belongs to who reads
-	payload  int           // of the frame being written, not written yet; belongs to who writes
-	farewell atomic.Pointer[[]byte]
-	err      error
-
-	gathering sync.Mutex
-	gathered  []byte // guarded by gathering: frames to be written together; nil where they are not gathered
+	file    *os.File // has the socket's descriptor
+	from    *upgradeListener
+	closing sync.Once
+	plain   bool // it has asked for something else; guarded by Server.mu
 }
 
 func newUpgradeSocket(sock *socket, from *upgradeListener) *upgradeSocket {
-	u := &upgradeSocket{socket: sock, from: from, lost: make(chan struct{})}
-	u.file = os.NewFile(uintptr(sock.fd), "client")
-	u.raw, _ = u.file.SyscallConn() // fails for no file that there is
-	return u
+	return &upgradeSocket{socket: sock, file: os.NewFile(uintptr(sock.fd), "client"), from: from}
 }
 
-// Read implements net.Conn. It keeps in mind that the stream has ended: in the
-// middle of a message the library would take that for the message's end.
+// Read implements net.Conn.
 func (u *upgradeSocket) Read(p []byte) (int, error) {
 	n, err := u.file.Read(p)
-	err = bare(err)
-	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) { // as net/http sets to hand over
-		u.ended = true
-	}
-	return n, err
+	return n, bare(err)
+}
+
+// Write implements net.Conn.
+func (u *upgradeSocket) Write(p []byte) (int, error) {
+	n, err := u.file.Write(p)
+	return n, bare(err)
 }
 
 // bare takes off the wrapping of package os, under which net/http would not
@@ -179,39 +158,35 @@ func bare(err error) error {
 	return err
 }
 
-// put writes p, or keeps it in the backlog. Others than the owner call it, so it sees
-// to it that the descriptor stays open meanwhile.
-func (u *upgradeSocket) put(p []byte) (int, error) {
-	var err error
-	closed := u.raw.Control(func(uintptr) { err = u.write(p) })
-	if err = cmp.Or(closed, err); err != nil {
-		return 0, err
-	}
-	return len(p), nil
-}
-
 // interrupt makes every read and write fail from now on.
 func (u *upgradeSocket) interrupt() {
 	u.socket.interrupt()
-	u.file.SetReadDeadline(longAgo())
+	u.file.SetDeadline(longAgo())
 }
 
 func longAgo() time.Time { return time.Unix(1, 0) }
 
-// SetReadDeadline implements net.Conn. It never undoes an interrupt.
+// SetDeadline implements net.Conn.
+func (u *upgradeSocket) SetDeadline(t time.Time) error { return u.deadline(u.file.SetDeadline, t) }
+
+// SetReadDeadline implements net.Conn.
 func (u *upgradeSocket) SetReadDeadline(t time.Time) error {
-	err := u.file.SetReadDeadline(t)
+	return u.deadline(u.file.SetReadDeadline, t)
+}
+
+// SetWriteDeadline implements net.Conn.
+func (u *upgradeSocket) SetWriteDeadline(t time.Time) error {
+	return u.deadline(u.file.SetWriteDeadline, t)
+}
+
+// deadline sets a deadline, and never undoes an interrupt.
+func (u *upgradeSocket) deadline(set func(time.Time) error, t time.Time) error {
+	err := set(t)
 	if u.cut.Load() {
-		err = u.file.SetReadDeadline(longAgo())
+		err = set(longAgo())
 	}
 	return err
 }
-
-// SetWriteDeadline implements net.Conn. No write waits for long: see backlog.
-func (u *upgradeSocket) SetWriteDeadline(time.Time) error { return nil }
-
-// SetDeadline implements net.Conn.
-func (u *upgradeSocket) SetDeadline(t time.Time) error { return u.SetReadDeadline(t) }
 
 // LocalAddr implements net.Conn. Nobody asks for it.
 func (u *upgradeSocket) LocalAddr() net.Addr { return socketAddr("") }
@@ -224,122 +199,31 @@ type socketAddr string
 func (a socketAddr) Network() string { return "tcp" }
 func (a socketAddr) String() string  { return string(a) }
 
-// opClose is how a close frame begins.
-const opClose = 0x88
-
-// Write implements net.Conn. It is given the whole of a frame or, of a long one,
-// its parts, the header in one piece: the library writes no frame before it has
-// flushed the one before. A close frame is kept for Close.
-func (u *upgradeSocket) Write(p []byte) (int, error) {
-	switch {
-	case !u.upgraded:
-	case u.payload > 0:
-		u.payload -= len(p)
-	case len(p) > 0 && p[0] == opClose:
-		frame := bytes.Clone(p)
-		u.farewell.Store(&frame)
-		u.lose()
-		return len(p), nil
-	default:
-		u.payload = frameLen(p) - len(p)
-	}
-	return u.gather(p)
-}
-
-// gather keeps p for flush, between begin and that, or writes it.
-func (u *upgradeSocket) gather(p []byte) (int, error) {
-	u.gathering.Lock()
-	defer u.gathering.Unlock()
-	if u.gathered == nil {
-		return u.put(p)
-	}
-	if len(u.gathered)+len(p) > outputSize {
-		if _, err := u.put(u.gathered); err != nil {
-			return 0, err
-		}
-		u.gathered = u.gathered[:0]
-		if len(p) > outputSize {
-			return u.put(p)
-		}
-	}
-	u.gathered = append(u.gathered, p...)
-	return len(p), nil
-}
-
-// begin has the frames gathered until flush. Each reply is a message, and a write
-// for each would cost more than all else.
-func (u *upgradeSocket) begin() {
-	u.gathering.Lock()
-	defer u.gathering.Unlock()
-	if u.gathered == nil {
-		u.gathered = u.srv.outputs.get()
-	}
-}
-
-// flush writes what was gathered.
-func (u *upgradeSocket) flush() (err error) {
-	u.gathering.Lock()
-	defer u.gathering.Unlock()
-	if u.gathered == nil {
-		return nil
-	}
-	if len(u.gathered) > 0 {
-		_, err = u.put(u.gathered)
-	}
-	u.srv.outputs.put(u.gathered)
-	u.gathered = nil
+// Close implements net.Conn. The client is not counted any more when it sees that.
+func (u *upgradeSocket) Close() (err error) {
+	u.closing.Do(func() {
+		u.uncount()
+		err = u.file.Close()
+		u.srv.endUpgrade(u)
+	})
 	return err
 }
 
-// frameLen returns the length of a frame from the server, of which p is the
-// beginning.
-func frameLen(p []byte) int {
-	if len(p) < 2 {
-		return len(p)
+// release takes the socket from the runtime's poller, in which it would cost as much
+// again for all that comes. Only closing does that, so it gets a new descriptor.
+func (u *upgradeSocket) release() (*socket, error) {
+	raw, err := u.file.SyscallConn()
+	if err != nil {
+		return nil, err
 	}
-	switch n := int(p[1]); {
-	case n == 126 && len(p) >= 4:
-		return 4 + int(binary.BigEndian.Uint16(p[2:]))
-	case n == 127 && len(p) >= 10:
-		return 10 + int(binary.BigEndian.Uint64(p[2:]))
-	default:
-		return 2 + n
-	}
-}
-
-// lose tells the owner that the client is lost.
-func (u *upgradeSocket) lose() { u.losing.Do(func() { close(u.lost) }) }
-
-// Close implements net.Conn. Where a session lives on the socket, it only tells the
-// owner, who closes it with closeUpgraded.
-func (u *upgradeSocket) Close() error {
-	if u.upgraded {
-		if u.farewell.Load() == nil {
-			u.interrupt() // the owner may be writing
-		}
-		u.lose()
-		return nil
-	}
-	u.closing.Do(func() {
-		u.err = u.shut()
-		u.srv.endUpgrade(u)
+	closed := raw.Control(func(fd uintptr) {
+		u.fd, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0)
 	})
-	return u.err
-}
-
-// closeUpgraded closes the socket of a session that holds nothing and is not
-// counted any more, with the close frame that the client is owed.
-func (u *upgradeSocket) closeUpgraded() error {
-	if farewell := u.farewell.Load(); farewell != nil {
-		u.put(*farewell)
+	if err = cmp.Or(closed, os.NewSyscallError("fcntl", err)); err != nil {
+		return nil, err
 	}
-	return u.shut()
-}
-
-// shut closes the socket, whose descriptor is the file's.
-func (u *upgradeSocket) shut() error {
-	u.socket.end()
-	return u.file.Close()
+	u.file.Close()
+	return u.socket, nil
 }
 
 // upgrade turns a request into a connection and serves it to its end.
@@ -357,21 +241,54 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 		s.setPlain(sock)
 		return
 	}
-	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true}) // origin is checked
+	if !asksFor(r, "Upgrade", "websocket") || !asksFor(r, "Connection", "Upgrade") {
+		w.Header().Set("Connection", "Upgrade")
+		w.Header().Set("Upgrade", "websocket")
+		http.Error(w, "this port speaks WebSocket", http.StatusUpgradeRequired)
+		s.setPlain(sock) // the HTTP server goes on with the connection
+		return
+	}
+	_, buffered, _, err := ws.HTTPUpgrader{}.Upgrade(r, w)
+	if err != nil { // the client was told
+		sock.Close()
+		return
+	}
+	sent, _ := buffered.Reader.Peek(buffered.Reader.Buffered())
+	s.serveUpgraded(sock, sent)
+}
+
+// asksFor tells whether one of a request's headers of that name has the token. It is
+// the only one then: package ws looks at the first.
+func asksFor(r *http.Request, name, token string) bool {
+	if !httpguts.HeaderValuesContainsToken(r.Header[name], token) {
+		return false
+	}
+	r.Header.Set(name, token)
+	return true
+}
+
+// serveUpgraded has a client be served that has its WebSocket now, and has sent the
+// beginning of its frames already.
+func (s *Server) serveUpgraded(u *upgradeSocket, sent []byte) {
+	sock, err := u.release()
 	if err != nil {
-		s.setPlain(sock) // it is answered, and the HTTP server goes on with the connection
+		s.throttle.warn(topicAccept, "cannot serve a client", slog.String("address", u.addr), slog.Any("error", err))
+		u.Close()
 		return
 	}
-	ws.SetReadLimit(-1) // lines have a limit, messages none
-	link := newWSLink(ws, sock)
-	link.conn = newConn(s, link, sock.addr, WebSocket)
-	sock.conn = link.conn
-	if !s.trackUpgraded(link.conn, sock) {
-		ws.CloseNow()
+	link := newWSLink(sock, sent)
+	c := newConn(s, link, sock.addr, WebSocket)
+	sock.conn = c
+	if !s.trackUpgraded(c, u) {
+		sock.Close()
+		s.endUpgrade(u)
 		return
 	}
-	link.conn.begin()
-	link.pump()
+	c.fail(s.watch(sock))
+	if len(sent) > 0 {
+		c.signal(stirred)
+	}
+	c.begin()
 }
 
 // originAllowed tells whether a web page from origin may use the server. Clients

@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -223,7 +225,9 @@ func TestRequestsThatAreNoWebSocketAreRefused(t *testing.T) {
 		{"GET", "/metrics", "", http.StatusNotFound},
 		{"POST", "/lock", "Content-Length: 0\r\n", http.StatusNotFound},
 		{"GET", "/", "", http.StatusUpgradeRequired},
-		{"GET", "/", "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 8\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", http.StatusBadRequest},
+		{"GET", "/", "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 8\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", http.StatusUpgradeRequired},
+		{"POST", "/", "Connection: Upgrade\r\nContent-Length: 0\r\n" + upgradeHeader, http.StatusMethodNotAllowed},
+		{"GET", "/", "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n", http.StatusBadRequest},
 	} {
 		if got := s.request(test.method, test.path, test.header); got != test.status {
 			t.Errorf("%s %s %q: status %d, want %d", test.method, test.path, test.header, got, test.status)
@@ -267,4 +271,77 @@ func TestOrigins(t *testing.T) {
 		t.Error("an origin taken from the list is still allowed")
 	}
 	s.connect("ws").leave() // no origin
+}
+
+// upgraded returns a bare connection with a WebSocket on it, on which sent has gone out
+// with the request.
+func (s *service) upgraded(sent string) *client {
+	s.Helper()
+	c := &client{failer: s, name: "ws", conn: s.dial("ws")}
+	s.Cleanup(func() { c.conn.Close() })
+	c.addr = c.conn.LocalAddr().String()
+	c.raw("GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n" + upgradeHeader + "\r\n" + sent)
+	c.in = bufio.NewReader(c.conn)
+	c.arm()
+	if answer, err := http.ReadResponse(c.in, nil); err != nil || answer.StatusCode != http.StatusSwitchingProtocols {
+		s.Fatalf("the upgrade is answered with %v, %v", answer, err)
+	}
+	return c
+}
+
+// text wants this text next, in a message of its own.
+func (c *client) text(want string) {
+	c.Helper()
+	c.arm()
+	got := make([]byte, 2+len(want))
+	if _, err := io.ReadFull(c.in, got); err != nil || string(got) != "\x81"+string(rune(len(want)))+want {
+		c.Fatalf("got %q, %v; want %q in a text frame", got, err, want)
+	}
+}
+
+// Whoever knows that the server speaks WebSocket need not wait for it to say so.
+func TestWhatIsSentWithTheRequestIsAnswered(t *testing.T) {
+	s := start(t)
+	c := s.upgraded(frame(textPart, "g a\ng ") + frame(lastPart, "b") + frame(textPart, "g c\nx"))
+	c.text("1 Lock Get Success: a\n")
+	c.text("1 Lock Get Success: b\n")
+	c.text("1 Lock Get Success: c\n")
+	c.raw(frame(lastPart, "") + frame(textPart|lastPart, "i c"))
+	c.text("1 Lock Is Locked: c\n")
+}
+
+func TestAWebSocketAtRestHasNoGoroutine(t *testing.T) {
+	s := start(t)
+	s.upgraded("")
+	before := runtime.NumGoroutine()
+	for range 50 {
+		c := s.upgraded(frame(textPart|lastPart, "i a"))
+		c.text("0 Lock Not Locked: a\n")
+	}
+	eventually(t, "there are none", func() bool { return runtime.NumGoroutine() <= before+3 })
+}
+
+// A message is run only when it has come: of one that is cut, only the lines before
+// its last.
+func TestAMessageThatIsCutIsNotRun(t *testing.T) {
+	for name, end := range map[string]func(c *client){
+		"the connection ends": func(c *client) { c.conn.Close() },
+		"a close frame":       func(c *client) { c.raw(frame(lastPart|8, "")) },
+		"no frame":            func(c *client) { c.raw(frame(textPart, "g no")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := start(t)
+			a, b := s.connect("tcp4"), s.upgraded("")
+			a.ask("g a", "1 Lock Get Success: a\n")
+			b.raw(frame(textPart, "g b\ng "))
+			b.text("1 Lock Get Success: b\n")
+			b.raw(frame(0, "cut"))
+			end(b)
+			eventually(t, "it is gone", func() bool { return s.Stats().Connections() == 1 })
+			values, _ := a.counters()
+			if values["locks"] != 1 || values["orphans"] != 1 || values["command_g"] != 2 {
+				t.Errorf("the counters are %v", values)
+			}
+		})
+	}
 }

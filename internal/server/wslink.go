@@ -2,180 +2,235 @@ package server
 
 import (
 	"bytes"
-	"context"
+	"cmp"
 	"errors"
 	"io"
-	"sync/atomic"
 	"unicode/utf8"
 
-	"github.com/coder/websocket"
+	"github.com/gobwas/ws"
 )
 
-// A wsLink is the link of a WebSocket. A read of its library cannot be given up
-// without closing the connection. So a goroutine, the pump, does nothing but read, and
-// acts for the connection when it has got something, as a loop of the poller would.
+// A wsLink is the link of a WebSocket (docs/protocol.md, "WebSocket"): a socket with
+// frames on it, which package ws words and understands.
 type wsLink struct {
-	sock    *upgradeSocket
-	ws      *websocket.Conn
-	conn    *conn
-	message io.Reader     // that is being read by the pump; nil between two
-	pumped  chan struct{} // closed when the pump has ended
+	*socket
 
-	chunk   []byte        // lent by the pump to who acts, from handed to taken
-	handed  atomic.Bool   // there is a chunk that was not received yet
-	lent    bool          // there is one that was
-	taken   chan struct{} // gets a token when it has been dealt with
-	dry     atomic.Bool   // the pump has ended, or is about to
-	written bool          // something was, since the last flush
+	// What is coming.
+	state   ws.State  // tells whether the message goes on in the next frame
+	header  ws.Header // of the data frame that is coming
+	coming  bool      // one is
+	done    int64     // of its payload, in bytes
+	partial []byte    // a header or control frame of which more is to come
+	source  bytes.Reader
+	scratch [ws.MaxHeaderSize]byte // for headers
+	over    bool                   // nothing more will be received
+
+	// What is to go out.
+	out      []byte // frames to be written together; nil where there are none
+	farewell []byte // the payload of the close frame; nil where there is to be none
 }
 
-// wsPiece is as much of a message as is read at a time, in bytes: the library waits
-// until it has all of that, unless the frame ends before.
-const wsPiece = 4 << 10
-
-func newWSLink(ws *websocket.Conn, sock *upgradeSocket) *wsLink {
-	return &wsLink{sock: sock, ws: ws, taken: make(chan struct{}, 1), pumped: make(chan struct{})}
+// newWSLink returns the link of a client that has sent the beginning of its frames
+// already.
+func newWSLink(s *socket, sent []byte) *wsLink {
+	return &wsLink{socket: s, state: ws.StateServerSide, partial: bytes.Clone(sent)}
 }
 
-// pump reads until the connection fails or closes.
-func (l *wsLink) pump() {
-	defer close(l.pumped)
-	for l.awaitMessage() == nil { // before there is a buffer
-		buf := l.sock.srv.inputs.get()
-		p, err := l.readLine(buf)
-		on := err == nil && l.hand(p)
-		l.sock.srv.inputs.put(buf)
-		if !on {
-			break
-		}
+// receive implements link. What has come, it returns as lines: a message ends its last
+// one. A message that was cut has its last line go.
+func (l *wsLink) receive(in []byte, hungUp bool, limit int) (out []byte, more bool, err error) {
+	if l.over {
+		return in[:bytes.LastIndexByte(in, '\n')+1], false, io.EOF
 	}
-	l.dry.Store(true)
-	l.conn.wake()
-}
-
-// awaitMessage waits until there is some of a message to read.
-func (l *wsLink) awaitMessage() (err error) {
-	if l.message == nil {
-		_, l.message, err = l.ws.Reader(context.Background())
-	}
-	return err
-}
-
-// readPiece appends to buf some of the message, or the line end that the end of a
-// message is. It needs room for a byte.
-func (l *wsLink) readPiece(buf []byte) ([]byte, error) {
-	n, err := l.message.Read(buf[len(buf):min(cap(buf), len(buf)+wsPiece)])
-	buf = buf[:len(buf)+n]
+	pool := &l.srv.inputs
+	raw, more, err := l.socket.receive(append(append(pool.get(), 0), l.partial...), hungUp, inputSize)
 	switch {
-	case err == nil:
-		return buf, nil
-	case errors.Is(err, io.EOF) && !l.sock.ended:
-		l.message = nil
-		return append(buf, '\n'), nil
+	case errors.Is(err, io.EOF):
+		l.over, more = true, true
+	case err != nil:
+		pool.put(raw)
+		return in, false, err
 	}
-	return nil, err
+	lines, err := l.decode(raw)
+	if err != nil {
+		l.over, more = true, true
+		l.farewell = farewellFor(err)
+	}
+	if len(in) == 0 {
+		return lines, more, nil
+	}
+	out = append(roomFor(in, limit, pool), lines...)
+	pool.put(raw)
+	return out, more, nil
 }
 
-// readLine reads until there is the end of a line, or a piece. A message in general is
-// one line without its end.
-func (l *wsLink) readLine(buf []byte) ([]byte, error) {
-	for len(buf) < wsPiece {
-		seen := len(buf)
-		var err error
-		if buf, err = l.readPiece(buf); err != nil || bytes.IndexByte(buf[seen:], '\n') >= 0 {
-			return buf, err
+// decode takes apart the frames that raw has behind its first byte. It returns the
+// messages, each with an LF behind, in the place of raw: a message whose header came
+// before is longer by that than what is decoded. It fails at a close frame, and at what
+// is no frame.
+func (l *wsLink) decode(raw []byte) (lines []byte, err error) {
+	lines, raw = raw[:0], raw[1:]
+	l.partial = nil
+	for {
+		if l.coming {
+			n := int(min(l.header.Length-l.done, int64(len(raw))))
+			ws.Cipher(raw[:n], l.header.Mask, int(l.done%4))
+			lines, raw = append(lines, raw[:n]...), raw[n:]
+			if l.done += int64(n); l.done < l.header.Length {
+				return lines, nil
+			}
+			l.coming = false
+			if l.header.Fin {
+				lines = append(lines, '\n')
+			}
 		}
-		if err = l.awaitMessage(); err != nil {
-			return buf, err
+		if len(raw) == 0 {
+			return lines, nil
 		}
-	}
-	return buf, nil
-}
-
-// hand lends p to who acts for the connection, which may be the pump itself, until it
-// has been dealt with, replies and all.
-func (l *wsLink) hand(p []byte) bool {
-	l.chunk = p
-	l.handed.Store(true)
-	if l.conn.signal(stirred) {
-		for l.conn.step(true) {
+		n, err := l.begin(raw)
+		switch {
+		case err != nil:
+			return lines, err
+		case n == 0:
+			l.partial = bytes.Clone(raw)
+			return lines, nil
 		}
-	}
-	select {
-	case <-l.taken:
-		return true
-	case <-l.sock.lost:
-		return false
+		raw = raw[n:]
 	}
 }
 
-// receive implements link.
-func (l *wsLink) receive(in []byte, _ bool, limit int) (out []byte, more bool, err error) {
-	b := l.sock.backlog.Load()
-	switch {
-	case b != nil && b.failure() != nil:
-		return in, false, b.failure()
-	case l.handed.Load():
-		l.handed.Store(false)
-		l.lent = true
-		return append(roomFor(in, limit, &l.sock.srv.inputs), l.chunk...), false, nil
-	case l.dry.Load():
-		return nil, false, io.EOF
+// begin takes the header of a frame from the front of raw, or a control frame, and
+// returns how many bytes that were; 0 where more must come first.
+func (l *wsLink) begin(raw []byte) (n int, err error) {
+	l.source.Reset(raw)
+	defer l.source.Reset(nil)
+	h, err := ws.ReadHeaderBuffer(&l.source, l.scratch[:])
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return 0, nil
 	}
-	return in, false, nil
+	if err = cmp.Or(err, ws.CheckHeader(h, l.state)); err != nil {
+		return 0, err
+	}
+	n = len(raw) - l.source.Len()
+	if h.OpCode.IsControl() {
+		payload := raw[n:]
+		if int64(len(payload)) < h.Length {
+			return 0, nil
+		}
+		payload = payload[:h.Length]
+		ws.Cipher(payload, h.Mask, 0)
+		return n + len(payload), l.control(h.OpCode, payload)
+	}
+	l.header, l.done, l.coming = h, 0, true
+	l.state = l.state.Set(ws.StateFragmented)
+	if h.Fin {
+		l.state = l.state.Clear(ws.StateFragmented)
+	}
+	return n, nil
 }
 
+// A closeFrame ends what a client says. It has the payload.
+type closeFrame []byte
+
+func (closeFrame) Error() string { return "closed by client" }
+
+// farewellFor returns what is to be answered to a close frame, or to what is no frame.
+func farewellFor(err error) []byte {
+	var closed closeFrame
+	if errors.As(err, &closed) {
+		return closed
+	}
+	return ws.NewCloseFrameBody(ws.StatusProtocolError, err.Error())
+}
+
+// control answers a control frame, or returns a closeFrame.
+func (l *wsLink) control(code ws.OpCode, payload []byte) error {
+	switch code {
+	case ws.OpPing:
+		return l.add(ws.OpPong, payload)
+	case ws.OpClose:
+		if len(payload) > 0 {
+			if len(payload) == 1 {
+				return ws.ErrProtocolStatusCodeNotInUse
+			}
+			if err := ws.CheckCloseFrameData(ws.ParseCloseFrameData(payload)); err != nil {
+				return err
+			}
+		}
+		return closeFrame(append([]byte{}, payload...))
+	}
+	return nil
+}
+
+// write implements link.
 func (l *wsLink) write(p []byte) error {
-	kind := websocket.MessageText
-	if !utf8.Valid(p) {
-		kind = websocket.MessageBinary
+	if utf8.Valid(p) {
+		return l.add(ws.OpText, p)
 	}
-	l.written = true
-	l.sock.begin()
-	return l.ws.Write(context.Background(), kind, p)
+	return l.add(ws.OpBinary, p)
+}
+
+// add has a frame go out with the next flush. Each reply is a message, and a write for
+// each would cost more than all else.
+func (l *wsLink) add(code ws.OpCode, p []byte) error {
+	if l.out == nil {
+		l.out = l.srv.outputs.get()
+	}
+	if len(l.out)+ws.MaxHeaderSize+len(p) > cap(l.out) {
+		if err := l.send(); err != nil {
+			return err
+		}
+	}
+	h := ws.Header{Fin: true, OpCode: code, Length: int64(len(p))}
+	if err := ws.WriteHeaderBuffer((*appender)(&l.out), h, l.scratch[:]); err != nil {
+		return err
+	}
+	if len(p) <= cap(l.out)-len(l.out) {
+		l.out = append(l.out, p...)
+		return nil
+	}
+	return cmp.Or(l.send(), l.socket.write(p))
+}
+
+// An appender is what package ws writes headers to.
+type appender []byte
+
+func (a *appender) Write(p []byte) (int, error) {
+	*a = append(*a, p...)
+	return len(p), nil
+}
+
+// send writes what is to go out.
+func (l *wsLink) send() error {
+	p := l.out
+	l.out = l.out[:0]
+	if len(p) == 0 {
+		return nil
+	}
+	return l.socket.write(p)
 }
 
 // flush implements link.
 func (l *wsLink) flush() error {
-	if !l.written {
+	if l.out == nil {
 		return nil
 	}
-	l.written = false
-	return l.sock.flush()
+	err := l.send()
+	l.srv.outputs.put(l.out)
+	l.out = nil
+	return err
 }
 
-// readOn implements link. Only now may the pump see that the client has closed: the
-// library writes nothing more then.
-func (l *wsLink) readOn() {
-	if l.lent {
-		l.lent = false
-		l.taken <- struct{}{}
-	}
-}
+// drain implements link.
+func (l *wsLink) drain() error { return cmp.Or(l.flush(), l.socket.drain()) }
 
-func (l *wsLink) backlogged() bool { return l.sock.backlogged() }
-
-func (l *wsLink) roomy() bool { return l.sock.roomy() }
-
-func (l *wsLink) drain() error { return errors.Join(l.flush(), l.sock.drain()) }
-
-// refuse is never called: what begins a WebSocket is HTTP.
-func (l *wsLink) refuse([]byte) error { return nil }
-
-func (l *wsLink) interrupt() { l.sock.interrupt() }
-
-// Close implements link. The pump ends first: it may have a close frame to answer.
+// Close implements link. The client is not counted any more when it sees its close
+// frame answered.
 func (l *wsLink) Close() error {
-	l.sock.uncount()
-	if !l.sock.cut.Load() {
-		l.flush() // where the end has come before the turn's
+	l.uncount()
+	if l.farewell != nil {
+		l.add(ws.OpClose, l.farewell)
 	}
-	select {
-	case <-l.sock.lost:
-	default:
-		l.sock.interrupt()
-		l.sock.lose()
-	}
-	<-l.pumped
-	return errors.Join(l.ws.CloseNow(), l.sock.closeUpgraded())
+	l.flush() // in vain, where it was interrupted
+	return l.socket.Close()
 }
