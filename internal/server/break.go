@@ -41,7 +41,7 @@ func (c *conn) breakLock(arg []byte) {
 func (c *conn) logGone(message string, told []*conn, attrs ...slog.Attr) {
 	attrs = append(attrs, slog.String("by", c.session.Label()),
 		slog.Int("disconnected", len(told)), slog.String("first", told[0].session.Label()))
-	c.srv.throttle.logAt(slog.LevelInfo, topicBreak, message, attrs...)
+	c.srv.throttle.inform(topicBreak, message, attrs...)
 }
 
 // Break implements locks.Owner.

@@ -27,6 +27,9 @@ type link interface {
 	write(p []byte) error
 	// flush has what was written go out.
 	flush() error
+	// attach has the connection be signalled of what comes from now on. It may be
+	// called again.
+	attach() error
 	// backlogged tells whether write might wait for the client.
 	backlogged() bool
 	// roomy tells whether the next write would not wait for the client. Where it
@@ -59,12 +62,13 @@ type conn struct {
 	ended     bool // the client will send no more
 	level     int8 // of the protocol, as agreed on
 
-	allowance int32         // what this turn may still cost, where it is brief
-	state     atomic.Uint32 // see turn.go; as the next ones, anybody's
-	cut       atomic.Bool   // interrupt was called
-	waiting   atomic.Bool   // in the queue of a lock
-	leaving   atomic.Bool   // holds nothing any more, and will soon be closed
-	noted     atomic.Bool   // in Server.granted
+	allowance int32 // what this turn may still cost, where it is brief
+
+	turns               // as the next ones, anybody's
+	cut     atomic.Bool // interrupt was called
+	waiting atomic.Bool // in the queue of a lock
+	leaving atomic.Bool // holds nothing any more, and will soon be closed
+	noted   atomic.Bool // in Server.granted
 
 	grantedBefore *conn // the next in Server.granted; belongs to who takes it out
 
@@ -102,10 +106,17 @@ func newConn(s *Server, l link, addr string, t Transport) *conn {
 	return c
 }
 
-// begin has the connection be served from now on.
+// begin has the connection be served from now on. It does not wait. What the client has
+// sent already, as most have, is answered.
 func (c *conn) begin() {
-	c.debug("client connected")
-	if c.err != nil || !c.rest() {
+	c.state.Or(stirred)
+	switch {
+	case c.debugs(): // a log might wait
+		go func() {
+			c.debug("client connected")
+			c.act()
+		}()
+	case c.step(true):
 		c.actAside()
 	}
 }

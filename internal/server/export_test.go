@@ -70,7 +70,6 @@ func (s *Server) Conns() (addrs []string) {
 
 // SetSendBuffer sets how much the kernel takes for each client that connects
 // from now on, in bytes; it doubles that.
-func (l *Listener) SetSendBuffer(bytes int) (err error) {
-	l.raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF, bytes) })
-	return err
+func (l *Listener) SetSendBuffer(bytes int) error {
+	return unix.SetsockoptInt(l.fd, unix.SOL_SOCKET, unix.SO_SNDBUF, bytes)
 }

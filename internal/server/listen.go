@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,20 +15,23 @@ import (
 
 // A Listener is an open address. [Server.Serve] accepts from it.
 type Listener struct {
-	address string // as ParseAddress reads it, with the port that was opened
-	// transport of the connections that come of it.
-	transport Transport
-	file      *os.File
-	raw       syscall.RawConn
+	address   string      // as ParseAddress reads it, with the port that was opened
+	transport Transport   // of the connections that come of it
 	fileInfo  os.FileInfo // of the file of a Unix socket opened here, else nil
 	path      string      // its path
 
 	// accepting is held while a client is between the accept queue and the count:
 	// who holds it and finds the queue empty, has all clients counted.
 	accepting sync.Mutex
-	ended     bool          // guarded by accepting: nobody takes clients any more
-	deliver   func(*socket) // what becomes of clients; set by Serve
+	fd        int                 // non-blocking; guarded by accepting, as the next ones
+	ended     bool                // nobody takes clients any more
+	srv       *Server             // nil until it is served
+	deliver   func(*socket) *conn // what becomes of clients
 	closeOnce sync.Once
+	closed    chan struct{} // closed by Close
+
+	turns            // who accepts
+	left  chan error // why a turn could not go on
 }
 
 // Listen opens an address. Its errors name it.
@@ -92,41 +96,42 @@ func Passed(f *os.File, ws bool) (*Listener, error) {
 }
 
 // newListener takes nl over. It works on the descriptor itself: package net
-// cannot tell when its accept queue is empty, and makes of every connection more
-// than is needed.
+// cannot tell when its accept queue is empty, makes of every connection more
+// than is needed, and has the runtime's poller wake a thread for each.
 func newListener(nl net.Listener, t Transport) (*Listener, error) {
 	defer nl.Close()
-	source, ok := nl.(interface{ File() (*os.File, error) })
+	source, ok := nl.(syscall.Conn)
 	if !ok {
 		return nil, errors.New("not a stream socket")
 	}
-	f, err := source.File()
+	fd, err := duplicate(source)
 	if err != nil {
 		return nil, err
 	}
-	raw, err := f.SyscallConn()
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	if err := checkListens(raw); err != nil {
-		f.Close()
+	if err := checkListens(fd); err != nil {
+		unix.Close(fd)
 		return nil, err
 	}
 	a := Address{Transport: t, HostPort: nl.Addr().String(), Path: nl.Addr().String(), Mode: defaultSocketMode}
-	return &Listener{address: a.String(), transport: t, file: f, raw: raw}, nil
+	return &Listener{address: a.String(), transport: t, fd: fd, closed: make(chan struct{}), left: make(chan error, 1)}, nil
+}
+
+// duplicate returns a descriptor of its own, which the runtime's poller does not know.
+func duplicate(source syscall.Conn) (fd int, err error) {
+	raw, err := source.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	closed := raw.Control(func(from uintptr) {
+		fd, err = unix.FcntlInt(from, unix.F_DUPFD_CLOEXEC, 0)
+	})
+	return fd, cmp.Or(closed, os.NewSyscallError("fcntl", err))
 }
 
 // checkListens tells a socket that listens from one that is connected, which
 // package net takes as well.
-func checkListens(raw syscall.RawConn) error {
-	var accepts int
-	var err error
-	if e := raw.Control(func(fd uintptr) {
-		accepts, err = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
-	}); e != nil {
-		return e
-	}
+func checkListens(fd int) error {
+	accepts, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
 	if err == nil && accepts == 0 {
 		err = errors.New("the socket does not listen")
 	}
@@ -137,18 +142,19 @@ func checkListens(raw syscall.RawConn) error {
 func (l *Listener) String() string { return l.address }
 
 // accept takes a client out of the accept queue, or returns unix.EAGAIN where it
-// is empty. Fd is the listener's descriptor. The caller holds accepting.
-func (l *Listener) accept(fd uintptr) (*socket, error) {
-	for {
-		client, peer, err := unix.Accept4(int(fd), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
-		switch err {
-		case nil:
-			return newSocket(client, peer, l.transport), nil
-		case unix.EINTR, unix.ECONNABORTED: // a client that has gone already
+// is empty. The caller holds accepting.
+func (l *Listener) accept() (*socket, error) {
+	for !l.ended {
+		client, addr, errno := acceptNow(l.fd)
+		switch errno {
+		case 0:
+			return &socket{fd: client, addr: addr, transport: l.transport}, nil
+		case unix.ECONNABORTED: // a client that has gone already
 		default:
-			return nil, err
+			return nil, errno
 		}
 	}
+	return nil, net.ErrClosed
 }
 
 // end leaves whoever waits in the accept queue there, from now on.
@@ -166,7 +172,14 @@ func (l *Listener) Close() error {
 		if now, statErr := os.Lstat(l.path); l.fileInfo != nil && statErr == nil && os.SameFile(now, l.fileInfo) {
 			os.Remove(l.path)
 		}
-		err = l.file.Close()
+		l.accepting.Lock()
+		defer l.accepting.Unlock()
+		l.ended = true
+		if l.srv != nil {
+			l.srv.poller.removeListener(l)
+		}
+		err = os.NewSyscallError("close", unix.Close(l.fd))
+		close(l.closed)
 	})
 	return err
 }

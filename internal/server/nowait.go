@@ -1,6 +1,10 @@
 package server
 
 import (
+	"encoding/binary"
+	"net"
+	"net/netip"
+	"strconv"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -32,6 +36,52 @@ func writeNow(fd int, p []byte) (int, unix.Errno) {
 // pollNow returns the number of events there are, and 0 with an error.
 func pollNow(epoll int, events []unix.EpollEvent) (int, unix.Errno) {
 	return callNow(unix.SYS_EPOLL_PWAIT, epoll, unsafe.Pointer(unsafe.SliceData(events)), len(events))
+}
+
+// acceptNow returns a descriptor fresh from accept4(2), non-blocking and close-on-exec,
+// and the client's address; -1 with an error. A Unix socket's client has no address; it
+// is given a number elsewhere.
+func acceptNow(listener int) (fd int, addr string, errno unix.Errno) {
+	var peer unix.RawSockaddrAny
+	for {
+		size := uint32(unix.SizeofSockaddrAny)
+		n, _, errno := unix.RawSyscall6(unix.SYS_ACCEPT4, uintptr(listener), uintptr(unsafe.Pointer(&peer)),
+			uintptr(unsafe.Pointer(&size)), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
+		switch errno {
+		case 0:
+			return int(n), addressOf(&peer), 0
+		case unix.EINTR:
+		default:
+			return -1, "", errno
+		}
+	}
+}
+
+// addressOf words the kernel's form of an IP address.
+func addressOf(peer *unix.RawSockaddrAny) string {
+	var ip netip.Addr
+	var port [2]byte // in the network's order
+	switch peer.Addr.Family {
+	case unix.AF_INET:
+		a := (*unix.RawSockaddrInet4)(unsafe.Pointer(peer))
+		ip, port = netip.AddrFrom4(a.Addr), *(*[2]byte)(unsafe.Pointer(&a.Port))
+	case unix.AF_INET6:
+		a := (*unix.RawSockaddrInet6)(unsafe.Pointer(peer))
+		ip, port = netip.AddrFrom16(a.Addr).Unmap(), *(*[2]byte)(unsafe.Pointer(&a.Port))
+		if a.Scope_id != 0 {
+			ip = ip.WithZone(zoneName(int(a.Scope_id)))
+		}
+	default:
+		return ""
+	}
+	return netip.AddrPortFrom(ip, binary.BigEndian.Uint16(port[:])).String()
+}
+
+func zoneName(index int) string {
+	if i, err := net.InterfaceByIndex(index); err == nil {
+		return i.Name
+	}
+	return strconv.Itoa(index)
 }
 
 // callNow calls with three arguments, and 0 for all others.

@@ -26,12 +26,16 @@ type poller struct {
 	bell     int      // an eventfd, rung once to end all loops
 	pulse    int      // an eventfd, to see whether they run
 	sockets  socketTable
-	calls    chan struct{} // to a loop that sleeps, if there is one
-	felt     chan struct{} // gets a token when a loop has seen pulse
-	ending   chan struct{} // closed by stop
-	running  sync.WaitGroup
-	stopped  atomic.Bool
-	aside    atomic.Bool // a goroutine was started that acts for a connection
+
+	listening sync.Mutex
+	listeners map[int]*Listener // by descriptor; guarded by listening
+
+	calls   chan struct{} // to a loop that sleeps, if there is one
+	felt    chan struct{} // gets a token when a loop has seen pulse
+	ending  chan struct{} // closed by stop
+	running sync.WaitGroup
+	stopped atomic.Bool
+	aside   atomic.Bool // a goroutine was started that acts for a connection
 }
 
 const (
@@ -159,6 +163,40 @@ func (p *poller) awaitRoom(s *socket, on bool) error {
 // something, or tell it to the next socket that has the descriptor: neither minds.
 func (p *poller) remove(s *socket) { p.sockets.set(s.fd, nil) }
 
+// addListener has the poller tell a listener when clients come.
+func (p *poller) addListener(l *Listener) error {
+	l.accepting.Lock()
+	defer l.accepting.Unlock()
+	if l.ended {
+		return nil
+	}
+	p.listening.Lock()
+	defer p.listening.Unlock()
+	if p.listeners == nil {
+		p.listeners = make(map[int]*Listener)
+	}
+	p.listeners[l.fd] = l
+	return p.control(unix.EPOLL_CTL_ADD, l.fd, unix.EPOLLIN|anew)
+}
+
+// removeListener must come before the descriptor is closed, which another process may
+// have as well.
+func (p *poller) removeListener(l *Listener) {
+	p.listening.Lock()
+	defer p.listening.Unlock()
+	if p.listeners[l.fd] == l {
+		delete(p.listeners, l.fd)
+		p.control(unix.EPOLL_CTL_DEL, l.fd, 0)
+	}
+}
+
+// listener returns the one with that descriptor, or nil.
+func (p *poller) listener(fd int) *Listener {
+	p.listening.Lock()
+	defer p.listening.Unlock()
+	return p.listeners[fd]
+}
+
 // lead waits for events and serves them, with help where there are many.
 func (p *poller) lead() {
 	l := newLoop(p)
@@ -192,6 +230,14 @@ func (p *poller) help() {
 	}
 }
 
+// call wakes a loop that sleeps, if there is one.
+func (p *poller) call() {
+	select {
+	case p.calls <- struct{}{}:
+	default:
+	}
+}
+
 // called waits for a call, and is false when the poller stops.
 func (p *poller) called() bool {
 	select {
@@ -206,8 +252,14 @@ func (p *poller) called() bool {
 type loop struct {
 	poller     *poller
 	events     []unix.EpollEvent
-	unfinished []*conn // it acts for, and has given a turn already
-	finishing  []*conn // the same, of the round before
+	unfinished []actor // it acts for, and has given a turn already
+	finishing  []actor // the same, of the round before
+}
+
+// An actor is a conn or a Listener.
+type actor interface {
+	// step gives it a turn. It reports whether it must have another.
+	step(brief bool) (again bool)
 }
 
 func newLoop(p *poller) *loop {
@@ -251,18 +303,15 @@ func (l *loop) park() (n int) {
 // that had one in the round before and were not done.
 func (l *loop) serve(n int) {
 	if n >= manyEvents {
-		select {
-		case l.poller.calls <- struct{}{}:
-		default: // all are awake
-		}
+		l.poller.call()
 	}
 	l.finishing, l.unfinished = l.unfinished, l.finishing[:0]
 	for i := range l.events[:n] {
 		l.tell(&l.events[i])
 	}
-	for i, c := range l.finishing {
+	for i, a := range l.finishing {
 		l.finishing[i] = nil
-		l.act(c)
+		l.act(a)
 	}
 }
 
@@ -275,13 +324,19 @@ func (l *loop) tell(e *unix.EpollEvent) {
 		}
 	case fd == l.poller.pulse:
 		l.poller.felt <- struct{}{}
+	default:
+		if ln := l.poller.listener(fd); ln != nil && ln.signal(stirred) && l.act(ln) {
+			l.poller.call() // a turn of it takes long
+		}
 	}
 }
 
-func (l *loop) act(c *conn) {
-	if c.step(true) {
-		l.unfinished = append(l.unfinished, c)
+// act reports whether it will have to act on.
+func (l *loop) act(a actor) (again bool) {
+	if again = a.step(true); again {
+		l.unfinished = append(l.unfinished, a)
 	}
+	return again
 }
 
 // A socketTable finds sockets by their descriptors. Get may be called by any.

@@ -11,20 +11,14 @@ package server
 import (
 	"container/list"
 	"context"
-	"errors"
 	"iter"
 	"log/slog"
 	"maps"
-	"net"
 	"net/netip"
-	"os"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"lockd/internal/locks"
 )
@@ -144,29 +138,19 @@ func (s *Server) Serve(l *Listener) error {
 	if l.transport == WebSocket {
 		return s.serveWebSocket(l)
 	}
-	l.deliver = s.serveSocket
-	return s.acceptFrom(l)
+	return s.acceptFrom(l, s.serveSocket)
 }
 
-// serveSocket has a client that was counted be served.
-func (s *Server) serveSocket(sock *socket) {
+// serveSocket has a client that was counted be served, as soon as the connection that
+// it returns begins. It returns nil where that is too late.
+func (s *Server) serveSocket(sock *socket) *conn {
 	c := newConn(s, sock, sock.addr, sock.transport)
 	sock.conn = c
 	if !s.track(c) {
 		sock.Close()
-		return
+		return nil
 	}
-	c.fail(s.watch(sock))
-	c.begin()
-}
-
-// watch has the poller watch a socket.
-func (s *Server) watch(sock *socket) error {
-	err := s.poller.add(sock)
-	if err != nil {
-		s.throttle.warn(topicAccept, "cannot serve a client", slog.String("address", sock.addr), slog.Any("error", err))
-	}
-	return err
+	return c
 }
 
 // Close stops listening and serves the clients there are until the last of them
@@ -298,7 +282,6 @@ func (s *Server) addListener(l *Listener) bool {
 
 func (s *Server) removeListener(l *Listener) {
 	l.Close()
-	l.end()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.listeners, l)
@@ -325,125 +308,5 @@ func (s *Server) untrack(c *conn) {
 	select {
 	case s.freed <- struct{}{}:
 	default:
-	}
-}
-
-// acceptFrom delivers the clients of l until it is closed.
-func (s *Server) acceptFrom(l *Listener) error {
-	if !s.addListener(l) {
-		return l.Close()
-	}
-	defer s.removeListener(l)
-	starved := false
-	for {
-		var err error
-		closed := l.raw.Read(func(fd uintptr) bool {
-			err = s.acceptOne(l, fd)
-			return err != unix.EAGAIN
-		})
-		switch {
-		case closed != nil, errors.Is(err, net.ErrClosed):
-			return nil
-		case err != nil:
-			s.starve(l, err, starved)
-		case starved:
-			s.throttle.warn(topicAccept, "accepting again", slog.String("listen", l.String()))
-		}
-		starved = err != nil
-	}
-}
-
-// acceptOne counts and delivers one client, or refuses it. Where none waits the
-// error is unix.EAGAIN.
-func (s *Server) acceptOne(l *Listener, fd uintptr) error {
-	sock, why, err := s.admitOne(l, fd)
-	if err == nil && why != admitted {
-		unix.Close(sock.fd)
-		s.logRefusal(sock.addr, why)
-	}
-	return err
-}
-
-// admitOne does what must not be seen half done: a client leaves the accept
-// queue and is counted.
-func (s *Server) admitOne(l *Listener, fd uintptr) (*socket, refusal, error) {
-	l.accepting.Lock()
-	defer l.accepting.Unlock()
-	if l.ended {
-		return nil, admitted, net.ErrClosed
-	}
-	sock, err := l.accept(fd)
-	if err != nil {
-		return nil, admitted, err
-	}
-	sock.srv = s
-	set := s.settings.Load()
-	why := s.gate.enter(sock.transport, ipOf(sock.addr), set)
-	if why == admitted {
-		s.equip(sock, set)
-		l.deliver(sock)
-	}
-	return sock, why, nil
-}
-
-// equip makes the socket of a client that was counted ready to be served.
-func (s *Server) equip(sock *socket, set *Settings) {
-	sock.counted = true
-	if sock.transport == Unix {
-		sock.addr = "unix:" + strconv.FormatUint(s.unixPeer.Add(1), 10)
-		return
-	}
-	if err := setKeepalive(sock.fd, set.Keepalive); err != nil {
-		s.throttle.warn(topicKeepalive, "keepalive not set: a dead peer may hold its locks for long",
-			slog.String("address", sock.addr), slog.Any("error", err))
-	}
-}
-
-func (s *Server) logRefusal(address string, why refusal, more ...slog.Attr) {
-	attrs := []slog.Attr{slog.String("address", address), slog.String("reason", refusalNames[why])}
-	if why == refusedLimit {
-		attrs = append(attrs, slog.Int("limit", s.settings.Load().MaxConnections))
-	}
-	s.throttle.warn(topicRefused, "connection refused", append(attrs, more...)...)
-}
-
-// How much settle does at least, and how long it goes on at most beyond that.
-const (
-	settleClients = 64
-	settleTime    = time.Millisecond
-)
-
-// settle empties the accept queues, so that all clients that have connected are
-// counted. It does so itself rather than wait for those who serve the listeners,
-// who may not get a processor for long. A flood of clients does not keep it.
-func (s *Server) settle() {
-	deadline := time.Now().Add(settleTime)
-	for _, l := range s.openListeners() {
-		l.raw.Control(func(fd uintptr) {
-			for n := 0; n < settleClients || time.Now().Before(deadline); n++ {
-				if s.acceptOne(l, fd) != nil {
-					return
-				}
-			}
-		})
-	}
-}
-
-// acceptRetry is how long accepting waits where no connection ends before.
-const acceptRetry = 200 * time.Millisecond
-
-// starve waits after accept has failed, in general for want of descriptors: new
-// clients stay in the accept queue until one is free.
-func (s *Server) starve(l *Listener, err error, already bool) {
-	if !already {
-		s.throttle.warn(topicAccept, "cannot accept, new clients wait",
-			slog.String("listen", l.String()), slog.Any("error", os.NewSyscallError("accept", err)))
-	}
-	timer := time.NewTimer(acceptRetry)
-	defer timer.Stop()
-	select {
-	case <-s.freed:
-	case <-timer.C:
-	case <-s.listenersDone:
 	}
 }

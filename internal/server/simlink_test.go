@@ -125,6 +125,8 @@ func (l *simLink) backlogged() bool {
 	return l.stalled || l.dice.below(8) == 0
 }
 
+func (l *simLink) attach() error { return nil }
+
 func (l *simLink) flush() error { return nil }
 
 func (l *simLink) drain() error {

@@ -4,10 +4,9 @@ import (
 	"cmp"
 	"errors"
 	"io"
-	"net"
+	"log/slog"
 	"net/netip"
 	"os"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -23,6 +22,7 @@ type socket struct {
 	srv       *Server
 	transport Transport
 	counted   bool        // by the gate
+	attached  bool        // the poller knows it
 	cut       atomic.Bool // interrupt was called
 	addr      string      // as clients are shown it (docs/protocol.md, "Connections")
 	conn      *conn       // nil until there is one; set before the poller knows the socket
@@ -30,34 +30,6 @@ type socket struct {
 	// backlog has the replies that the kernel would not take, and is nil while it
 	// takes them. It is set by who writes.
 	backlog atomic.Pointer[backlog]
-}
-
-// newSocket wraps a descriptor fresh from accept, non-blocking and close-on-exec.
-func newSocket(fd int, peer unix.Sockaddr, t Transport) *socket {
-	return &socket{transport: t, fd: fd, addr: addressOf(peer)}
-}
-
-// addressOf returns a client's address from the kernel's form of it. A Unix socket's
-// client has none; it is given a number elsewhere.
-func addressOf(peer unix.Sockaddr) string {
-	switch a := peer.(type) {
-	case *unix.SockaddrInet4:
-		return netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port)).String()
-	case *unix.SockaddrInet6:
-		ip := netip.AddrFrom16(a.Addr).Unmap()
-		if a.ZoneId != 0 {
-			ip = ip.WithZone(zoneName(int(a.ZoneId)))
-		}
-		return netip.AddrPortFrom(ip, uint16(a.Port)).String()
-	}
-	return ""
-}
-
-func zoneName(index int) string {
-	if i, err := net.InterfaceByIndex(index); err == nil {
-		return i.Name
-	}
-	return strconv.Itoa(index)
 }
 
 // ipOf returns the IP address in a client's, not valid for a Unix socket.
@@ -165,9 +137,12 @@ func (s *socket) write(p []byte) error {
 	if err != nil || n == len(p) {
 		return err
 	}
+	if err := s.attach(); err != nil { // the backlog needs to be poked
+		return err
+	}
 	set := s.srv.settings.Load()
 	b := newBacklog(s, p[n:], set.ReplyBacklogBytes, set.Keepalive.UserTimeout)
-	s.backlog.Store(b) // before it runs, which needs to be poked
+	s.backlog.Store(b) // before it runs
 	go b.run()
 	return nil
 }
@@ -188,6 +163,19 @@ func (s *socket) writeSome(p []byte) (n int, err error) {
 		n += more
 	}
 	return n, nil
+}
+
+// attach implements link.
+func (s *socket) attach() error {
+	if s.attached {
+		return nil
+	}
+	s.attached = true
+	err := s.srv.poller.add(s)
+	if err != nil {
+		s.srv.throttle.warn(topicAccept, "cannot serve a client", slog.String("address", s.addr), slog.Any("error", err))
+	}
+	return err
 }
 
 // flush implements link: nothing was kept.

@@ -42,17 +42,27 @@ func newThrottle(log *slog.Logger) *throttle {
 	return t
 }
 
+// warn does not wait: whoever reads the log may be stuck.
 func (t *throttle) warn(about topic, message string, attrs ...slog.Attr) {
-	t.logAt(slog.LevelWarn, about, message, attrs...)
+	if attrs, may := t.may(about, attrs); may {
+		go t.log.LogAttrs(context.Background(), slog.LevelWarn, message, attrs...)
+	}
 }
 
-func (t *throttle) logAt(level slog.Level, about topic, message string, attrs ...slog.Attr) {
+func (t *throttle) inform(about topic, message string, attrs ...slog.Attr) {
+	if attrs, may := t.may(about, attrs); may {
+		t.log.LogAttrs(context.Background(), slog.LevelInfo, message, attrs...)
+	}
+}
+
+// may tells whether a topic may log now, and what.
+func (t *throttle) may(about topic, attrs []slog.Attr) ([]slog.Attr, bool) {
 	if !t.limiters[about].Allow() {
 		t.suppressed[about].Add(1)
-		return
+		return nil, false
 	}
 	if n := t.suppressed[about].Swap(0); n > 0 {
 		attrs = append(attrs, slog.Uint64("suppressed_before", n))
 	}
-	t.log.LogAttrs(context.Background(), level, message, attrs...)
+	return attrs, true
 }

@@ -1,5 +1,7 @@
 package server
 
+import "sync/atomic"
+
 // A connection has no goroutine of its own. It rests until something happens to it:
 // bytes have come, a lock was granted, a time has come. Whoever brings that signals it,
 // and the one whose signal ends its rest acts for it, turn by turn, until nothing has
@@ -9,16 +11,27 @@ package server
 // Who acts for many connections, as a loop of the poller does, must be free again
 // soon. What may take long, a turn leaves then to a goroutine that is started for it.
 
-// The state of a connection.
+// Turns tell who acts.
+type turns struct{ state atomic.Uint32 }
+
+// The state of turns.
 const (
 	stirred uint32 = 1 << iota // something has happened since the last turn began
 	hungUp                     // it may be the end of the stream, or an error
-	owned                      // somebody acts for the connection
+	owned                      // somebody acts
 )
 
 // signal notes that something has happened. It reports whether the caller has to act
 // now. Anybody may call it, and it does not wait.
-func (c *conn) signal(what uint32) (act bool) { return c.state.Or(what|owned)&owned == 0 }
+func (t *turns) signal(what uint32) (act bool) { return t.state.Or(what|owned)&owned == 0 }
+
+// tryOwn is signal for who wants to act where nobody does and nothing has happened, and
+// only then.
+func (t *turns) tryOwn() bool { return t.state.CompareAndSwap(0, owned) }
+
+// rest ends acting, unless something has happened meanwhile. It reports
+// whether it did.
+func (t *turns) rest() bool { return t.state.CompareAndSwap(owned, 0) }
 
 // wake has the connection look at all there is to see soon. Anybody may call it,
 // under any mutex, and it does not wait.
@@ -34,13 +47,6 @@ func (c *conn) interrupt() {
 	c.link.interrupt()
 	c.wake()
 }
-
-// tryOwn is signal for who wants to act for a connection that rests, and only then.
-func (c *conn) tryOwn() bool { return c.state.CompareAndSwap(0, owned) }
-
-// rest ends acting, unless something has happened meanwhile. It reports
-// whether it did.
-func (c *conn) rest() bool { return c.state.CompareAndSwap(owned, 0) }
 
 // actAside has a goroutine of its own act for the connection.
 func (c *conn) actAside() {
@@ -71,6 +77,10 @@ func (c *conn) step(brief bool) (again bool) {
 	case c.err != nil:
 		c.end() // and owned for ever
 		return false
+	}
+	if err := c.link.attach(); err != nil && c.err == nil {
+		c.err = err
+		return true
 	}
 	return !c.rest()
 }

@@ -20,8 +20,7 @@ func (s *Server) ConnectUncounted(addr string) (net.Conn, error) {
 	if err := s.poller.start(); err != nil {
 		return nil, err
 	}
-	sock := newSocket(pair[0], nil, Unix)
-	sock.addr, sock.srv = addr, s
+	sock := &socket{fd: pair[0], srv: s, transport: Unix, addr: addr}
 	c := newConn(s, sock, addr, Unix)
 	c.stripe = new(stripe)
 	sock.conn = c
@@ -29,7 +28,6 @@ func (s *Server) ConnectUncounted(addr string) (net.Conn, error) {
 		sock.Close()
 		return nil, net.ErrClosed
 	}
-	c.fail(s.watch(sock))
 	c.begin()
 	return net.FileConn(client)
 }

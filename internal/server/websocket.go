@@ -1,7 +1,6 @@
 package server
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -16,7 +15,6 @@ import (
 
 	"github.com/gobwas/ws"
 	"golang.org/x/net/http/httpguts"
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -39,10 +37,12 @@ func (s *Server) serveWebSocket(l *Listener) error {
 		},
 	}
 	from := &upgradeListener{Listener: l, clients: make(chan net.Conn), closed: make(chan struct{})}
-	l.deliver = func(sock *socket) { s.beginUpgrade(from, sock) }
 	var serving sync.WaitGroup
 	serving.Go(func() { h.Serve(from) })
-	err := s.acceptFrom(l)
+	err := s.acceptFrom(l, func(sock *socket) *conn {
+		s.beginUpgrade(from, sock)
+		return nil
+	})
 	from.handing.Wait()
 	close(from.closed)
 	serving.Wait()
@@ -212,17 +212,12 @@ func (u *upgradeSocket) Close() (err error) {
 // release takes the socket from the runtime's poller, in which it would cost as much
 // again for all that comes. Only closing does that, so it gets a new descriptor.
 func (u *upgradeSocket) release() (*socket, error) {
-	raw, err := u.file.SyscallConn()
+	fd, err := duplicate(u.file)
 	if err != nil {
 		return nil, err
 	}
-	closed := raw.Control(func(fd uintptr) {
-		u.fd, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0)
-	})
-	if err = cmp.Or(closed, os.NewSyscallError("fcntl", err)); err != nil {
-		return nil, err
-	}
 	u.file.Close()
+	u.fd = fd
 	return u.socket, nil
 }
 
@@ -283,10 +278,6 @@ func (s *Server) serveUpgraded(u *upgradeSocket, sent []byte) {
 		sock.Close()
 		s.endUpgrade(u)
 		return
-	}
-	c.fail(s.watch(sock))
-	if len(sent) > 0 {
-		c.signal(stirred)
 	}
 	c.begin()
 }
