@@ -145,6 +145,16 @@ func (s *Server) settle() {
 	}
 }
 
+// settled tells whether there is nothing for settle to do.
+func (s *Server) settled() bool {
+	for _, l := range s.openListeners() {
+		if !l.empty() {
+			return false
+		}
+	}
+	return true
+}
+
 // acceptRetry is how long accepting waits where no connection ends before.
 const acceptRetry = 200 * time.Millisecond
 

@@ -70,8 +70,9 @@ var costs = func() (costs [protocol.NumVerbs]int32) {
 	for verb := range costs {
 		costs[verb] = 1
 	}
+	costs[protocol.Stats] = briefAllowance / 8
 	for _, verb := range []protocol.Verb{
-		protocol.List, protocol.SharedList, protocol.Dump, protocol.Listing, protocol.Who, protocol.Stats,
+		protocol.List, protocol.SharedList, protocol.Dump, protocol.Listing, protocol.Who,
 		protocol.Watch, protocol.Unwatch, protocol.Break, protocol.Kick,
 	} {
 		costs[verb] = briefAllowance + 1
@@ -160,7 +161,9 @@ func (c *conn) shownName(s *locks.Session) string {
 
 // stats answers with the counters, itself already counted.
 func (c *conn) stats([]byte) {
-	c.srv.settle()
+	if !c.brief { // else it was looked after before
+		c.srv.settle()
+	}
 	st := c.srv.Stats()
 	for v, command := range st.Commands {
 		if c.shows(protocol.Verb(v)+1, command.Value) {

@@ -292,16 +292,19 @@ func (c *conn) execute(line []byte) {
 	if !ok {
 		return
 	}
-	if c.brief {
-		c.allowance -= costs[command.Verb]
-		if c.allowance < 0 {
-			c.left = true
-			return
-		}
+	if c.brief && !c.affords(command.Verb) {
+		c.left = true
+		return
 	}
 	c.stripe.read[command.Verb].Add(1)
 	c.beginReply()
 	c.handle(command.Verb, command.Arg)
+}
+
+// affords tells whether a brief turn may run a command.
+func (c *conn) affords(v protocol.Verb) bool {
+	c.allowance -= costs[v]
+	return c.allowance >= 0 && (v != protocol.Stats || c.srv.settled())
 }
 
 // beginReply has c.out ready for a reply.

@@ -157,6 +157,17 @@ func (l *Listener) accept() (*socket, error) {
 	return nil, net.ErrClosed
 }
 
+// empty tells whether nobody is in the accept queue, or between that and the count.
+func (l *Listener) empty() bool {
+	l.accepting.Lock()
+	defer l.accepting.Unlock()
+	if l.ended {
+		return true
+	}
+	n, err := unix.Poll([]unix.PollFd{{Fd: int32(l.fd), Events: unix.POLLIN}}, 0)
+	return n == 0 && err == nil
+}
+
 // end leaves whoever waits in the accept queue there, from now on.
 func (l *Listener) end() {
 	l.accepting.Lock()
