@@ -57,8 +57,8 @@ type sharedHold struct {
 // reference tells a shared hold from a lock, whose own hold is meant.
 const sharedRef ref = 1 << 31
 
-// hold returns the hold of which r is the reference in its session's list.
-func (t *Table) hold(r ref) *hold {
+// holdAt returns the hold of which r is the reference in its session's list.
+func (t *Table) holdAt(r ref) *hold {
 	if r&sharedRef != 0 {
 		return &t.holds.at(r &^ sharedRef).hold
 	}
@@ -112,8 +112,8 @@ func (sh *shard) setName(l *lock, name []byte) {
 	binary.NativeEndian.PutUint32(l.short[:], uint32(r))
 }
 
-// give takes back all that l has.
-func (sh *shard) give(r ref, l *lock) {
+// discard takes back l and all that it has.
+func (sh *shard) discard(r ref, l *lock) {
 	switch {
 	case l.nameLen <= shortName:
 	case l.nameLen <= mediumName:
@@ -184,7 +184,7 @@ type (
 )
 
 func (via alongSession) of(r ref) (prev, next *ref) {
-	h := via.hold(r)
+	h := via.holdAt(r)
 	return &h.prevHolding, &h.nextHolding
 }
 

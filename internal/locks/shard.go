@@ -108,8 +108,8 @@ func (sh *shard) extraOf(l *lock) *extra {
 	return x
 }
 
-// hold makes s the last holder of l, the lock at.
-func (sh *shard) hold(at ref, l *lock, s *Session, now time.Duration) *hold {
+// addHold makes s the last holder of l, the lock at.
+func (sh *shard) addHold(at ref, l *lock, s *Session, now time.Duration) *hold {
 	h, holding := &l.own, at
 	if l.mode == Shared {
 		r, shared := sh.holds.take()
@@ -149,7 +149,7 @@ func (sh *shard) drop(s *Session, at ref, l *lock, holding ref, kind EventKind, 
 	sh.counts[l.mode].Locks--
 	sh.counts[l.mode].NameBytes -= uint64(nameLen)
 	sh.byName.remove(at, l)
-	sh.give(at, l)
+	sh.discard(at, l)
 	return false
 }
 

@@ -16,7 +16,9 @@ import (
 type ref uint32
 
 // A slab has all objects of one kind in a table, in chunks. An object stays where
-// it is. At may be called from any goroutine.
+// it is. At may be called from any goroutine, without a mutex: a place in chunks is
+// written only while there is no object in its chunk, and whoever has a ref has got it
+// after that, under the mutex of a shard.
 type slab[T any] struct {
 	chunks atomic.Pointer[[]*chunk[T]] // by number; 0 is none
 
@@ -25,8 +27,8 @@ type slab[T any] struct {
 	idle []uint32   // numbers up to that which no chunk has now
 }
 
-// chunkSlots makes a chunk of locks an object of 2 KiB: 256 shards with hardly a
-// lock in each take no more than half a megabyte, and a million locks are 32,000
+// chunkSlots makes a chunk of locks an object of 2 KiB: 256 shards with hardly a lock in
+// each take half a megabyte, of every kind there is 2.3, and a million locks are 32,000
 // objects for the collector.
 const (
 	chunkSlots = 1<<slotBits - 1 // one less leaves room for the rest of a chunk
@@ -67,8 +69,7 @@ func (s *slab[T]) add() *chunk[T] {
 	return c
 }
 
-// makeRoom has a place for the last number. Whoever still sees the chunks as they
-// were finds in them all that it may look for.
+// makeRoom has a place for the last number.
 func (s *slab[T]) makeRoom() {
 	if s.last > maxRef>>slotBits {
 		panic("locks: more than two thousand million objects of a kind") // beyond 128 GiB

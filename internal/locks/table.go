@@ -165,7 +165,7 @@ func (sh *shard) judge(at ref, l *lock, s *Session, r *Request) (*hold, error) {
 	blocked := error(nil)
 	if l != nil {
 		if holding := sh.holdOf(at, l, s); holding != 0 {
-			return sh.table.hold(holding), nil
+			return sh.table.holdAt(holding), nil
 		}
 		blocked = sh.table.blocks(l, r)
 		if blocked != nil && r.Queue != JoinQueue {
@@ -200,7 +200,7 @@ func (sh *shard) grant(at ref, l *lock, s *Session, r *Request, hash uint32) (*h
 	if r.Queue != PassQueue {
 		sh.durations[r.Mode].Wait.observe(0)
 	}
-	return sh.hold(at, l, s, r.Now), l
+	return sh.addHold(at, l, s, r.Now), l
 }
 
 // Release ends the session's hold on the lock. It reports whether there was one.

@@ -107,7 +107,7 @@ func (sh *shard) serve(at ref, l *lock, now time.Duration) (rest bool) {
 		}
 		sh.dequeue(w, l, now)
 		s := sh.table.member(w.session)
-		h := sh.hold(at, l, s, now)
+		h := sh.addHold(at, l, s, now)
 		sh.bytes.force(holdBytes(l.mode))
 		w.granted, w.holders, w.token, w.waited = true, uint32(sh.table.holders(l)), h.grant.token(), max(now-w.since, 0)
 		s.granted.Store(true)

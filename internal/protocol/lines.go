@@ -15,7 +15,7 @@ const (
 // Lines cuts the bytes of one connection into lines, whatever the pieces they
 // arrive in (docs/protocol.md, "Lines"). The zero value is ready. It keeps no
 // bytes itself: what is incomplete stays with the caller, who presents it again
-// with more behind it, or drops it at the end.
+// with more behind it.
 type Lines struct {
 	searched int  // bytes of the incomplete line known to hold no LF
 	skipping bool // the rest of a line over the limit is still to come
@@ -35,7 +35,6 @@ func (l *Lines) Next(buf []byte, limit int) (line, rest []byte, cut Cut) {
 		l.skipping = false
 		buf = buf[i+1:]
 	}
-	l.searched = min(l.searched, len(buf)) // what was incomplete may have been dropped
 	i := bytes.IndexByte(buf[l.searched:], '\n')
 	if i >= 0 {
 		i += l.searched

@@ -25,15 +25,15 @@ type link interface {
 	// write sends replies: one, if the transport has messages, which p then fills.
 	// It waits for the client only where the backlog is full.
 	write(p []byte) error
-	// flush has what was written go out.
+	// flush has what was written go out, and waits as write does.
 	flush() error
 	// attach has the connection be signalled of what comes from now on. It may be
 	// called again.
 	attach() error
 	// backlogged tells whether write might wait for the client.
 	backlogged() bool
-	// roomy tells whether the next write would not wait for the client. Where it
-	// would, the connection is woken when the client has taken all.
+	// roomy tells whether the next write or flush would not wait for the client. Where
+	// it would, the connection is woken when the client has taken all.
 	roomy() bool
 	// drain waits until what was written is the kernel's to deliver.
 	drain() error
@@ -53,8 +53,6 @@ type conn struct {
 	link      link
 	session   *locks.Session
 	transport Transport
-	perReply  bool // replies are sent one by one, not batch by batch
-
 	brief     bool // who acts must be free again soon
 	left      bool // something is left to one who need not
 	spoken    bool // a line has come, so that none is the first any more
@@ -96,15 +94,18 @@ var (
 func newConn(s *Server, l link, addr string, t Transport) *conn {
 	c := &conn{
 		srv: s, link: l, transport: t,
-		stripe:   s.counters.stripe(s.serial.Add(1)),
-		perReply: t == WebSocket,
-		spoken:   t == WebSocket, // it has begun with HTTP, and may
-		level:    1,
+		stripe: s.counters.stripe(s.serial.Add(1)),
+		spoken: t == WebSocket, // it has begun with HTTP, and may
+		level:  1,
 	}
 	c.state.Store(owned)
 	c.session = locks.NewSession(addr, c)
 	return c
 }
+
+// perReply tells whether replies are sent one by one, each a message, not batch by
+// batch.
+func (c *conn) perReply() bool { return c.transport == WebSocket }
 
 // begin has the connection be served from now on. It does not wait. What the client has
 // sent already, as most have, is answered.
@@ -141,8 +142,6 @@ func (c *conn) turn(signals uint32) {
 	c.settings, c.clock = c.srv.settings.Load(), 0
 	switch {
 	case err == nil:
-	case errors.Is(err, io.EOF) && c.pending != nil && c.transport == WebSocket:
-		c.unread, c.err = nil, err // nobody listens any more
 	case errors.Is(err, io.EOF):
 		c.ended = true
 	default:
@@ -156,6 +155,10 @@ func (c *conn) turn(signals uint32) {
 func (c *conn) advance() {
 	for c.err == nil {
 		if c.pending != nil {
+			if c.ended && c.perReply() {
+				c.unread, c.err = nil, io.EOF // nobody listens any more
+				return
+			}
 			if !c.judgeWait() {
 				c.checkPile()
 				return
@@ -180,7 +183,11 @@ func (c *conn) advance() {
 func (c *conn) answer() {
 	c.flush()
 	c.sendEvents()
-	c.fail(c.link.flush())
+	if c.brief && !c.link.roomy() {
+		c.left = true // flushing might wait
+	} else {
+		c.fail(c.link.flush())
+	}
 	c.keep()
 }
 
@@ -249,6 +256,10 @@ func (c *conn) keep() {
 // A command of level 2 that was cut so is none: it might name another lock than
 // was meant.
 func (c *conn) runLast() {
+	if c.perReply() {
+		c.unread = nil // of a message that was cut
+		return
+	}
 	verb, ok := protocol.VerbOf(c.unread)
 	switch {
 	case !ok:
@@ -326,7 +337,7 @@ func (c *conn) flush() {
 // flushReply sends what is there if a reply must go by itself, or if there is
 // much.
 func (c *conn) flushReply() {
-	if len(c.out) > outputSize-inputSize || c.perReply {
+	if len(c.out) > outputSize-inputSize || c.perReply() {
 		c.flush()
 	}
 }
@@ -334,7 +345,7 @@ func (c *conn) flushReply() {
 // flushPart sends a part of a long reply, where the transport has no messages:
 // one that has them must see the reply whole. It reports whether it did.
 func (c *conn) flushPart() bool {
-	if len(c.out) <= outputSize-inputSize || c.perReply {
+	if len(c.out) <= outputSize-inputSize || c.perReply() {
 		return false
 	}
 	c.sendReplies()
@@ -354,9 +365,9 @@ func (c *conn) sendReplies() {
 }
 
 // endsSoon tells whether end takes no longer than a turn. A log might, as whoever
-// reads it may be stuck.
+// reads it may be stuck, and so might the close frame of a WebSocket.
 func (c *conn) endsSoon() bool {
-	return c.pending == nil && c.watcher == nil && c.session.Holds() <= answeredAtOnce &&
+	return c.pending == nil && c.watcher == nil && !c.perReply() && c.session.Holds() <= answeredAtOnce &&
 		!c.link.backlogged() && (c.err != errRefused || c.lingering != nil) && !c.debugs()
 }
 

@@ -162,7 +162,7 @@ func (c *conn) flushListing(s *share) bool {
 	if c.flushPart() {
 		runtime.Gosched() // a long listing is to delay nobody
 	}
-	if c.perReply {
+	if c.perReply() {
 		// Built whole, it may also wait whole.
 		if more := 3*int64(len(c.out)) - s.reply; more > 0 {
 			more = max(more, int64(outputSize))
@@ -185,7 +185,7 @@ func (c *conn) inBudget(bytes int64, answer func(s *share)) {
 	}
 	defer c.srv.snapshots.release(share)
 	answer(share)
-	if c.perReply {
+	if c.perReply() {
 		c.flush()
 		if err := c.link.drain(); err != nil {
 			c.err = err

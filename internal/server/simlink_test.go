@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -85,8 +84,6 @@ func (l *simLink) receive(in []byte, _ bool, limit int) (out []byte, more bool, 
 		out = append(roomFor(in, limit, &l.world.srv.inputs), l.coming[:n]...)
 		l.coming = l.coming[n:]
 		return out, len(l.coming) > 0 || l.ended, nil
-	case l.ended && l.transport == WebSocket:
-		return in[:bytes.LastIndexByte(in, '\n')+1], false, io.EOF // as a wsLink does: nothing runs that was cut
 	case l.ended:
 		return in, false, io.EOF
 	}

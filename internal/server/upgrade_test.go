@@ -2,10 +2,13 @@ package server_test
 
 import (
 	"bufio"
+	"context"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/coder/websocket"
 )
@@ -98,5 +101,45 @@ func TestAReplyMayHoldWhatACloseFrameBeginsWith(t *testing.T) {
 		name := strings.Repeat("\x88", n)
 		c.send("i " + name + "\n")
 		c.want("0 Lock Not Locked: " + name + "\n")
+	}
+}
+
+// Who has asked for something else before is cut off by a close, be it in the middle of
+// getting its WebSocket.
+func TestACloseWhileOneWhoAskedForSomethingElseGetsItsWebSocket(t *testing.T) {
+	for range 60 {
+		s := start(t)
+		var clients []*client
+		for range 6 {
+			c := &client{failer: s, name: "ws", conn: s.dial("ws")}
+			c.in = bufio.NewReader(c.conn)
+			c.raw("GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
+			c.arm()
+			answer, err := http.ReadResponse(c.in, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			io.Copy(io.Discard, answer.Body)
+			clients = append(clients, c)
+		}
+		for _, c := range clients {
+			c.raw("GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n" + upgradeHeader + "\r\n")
+		}
+		time.Sleep(time.Duration(rand.IntN(300)) * time.Microsecond)
+		ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
+		closed := async(func() { s.Close(ctx) })
+		for _, c := range clients {
+			c.arm()
+			if answer, err := http.ReadResponse(c.in, nil); err != nil || answer.StatusCode != http.StatusSwitchingProtocols {
+				continue
+			}
+			io.WriteString(c.conn, frame(textPart|lastPart, "i x")) // in vain, where it is cut off
+			if got, err := io.ReadAll(io.LimitReader(c.in, int64(len("\x81\x150 Lock Not Locked: x\n")))); err != nil && strings.Contains(err.Error(), "timeout") {
+				t.Fatalf("a WebSocket is there and answers %q", got)
+			}
+			c.conn.Close()
+		}
+		soon(t, "the server is closed", closed)
+		cancel()
 	}
 }

@@ -430,7 +430,7 @@ func (c *conn) changeWatcher(to *watcher) {
 // and is not waited for: it may have a place in a queue.
 func (c *conn) sendEvents() {
 	for c.watcher != nil && c.err == nil && c.link.roomy() {
-		text := c.watcher.next(c.perReply)
+		text := c.watcher.next(c.perReply())
 		if text == nil {
 			return
 		}

@@ -113,7 +113,7 @@ func (s *Server) setPlain(u *upgradeSocket) {
 func (s *Server) trackUpgraded(c *conn, u *upgradeSocket) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.destroyed {
+	if s.destroyed || u.cut.Load() { // cut, as it has asked for something else before
 		return false
 	}
 	delete(s.upgrading, u)
@@ -221,7 +221,7 @@ func (u *upgradeSocket) release() (*socket, error) {
 	return u.socket, nil
 }
 
-// upgrade turns a request into a connection and serves it to its end.
+// upgrade turns a request into a connection that is served from now on.
 func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 	sock := r.Context().Value(upgradeKey{}).(*upgradeSocket)
 	if r.URL.Path != "/" {
@@ -243,7 +243,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 		s.setPlain(sock) // the HTTP server goes on with the connection
 		return
 	}
-	_, buffered, _, err := ws.HTTPUpgrader{}.Upgrade(r, w)
+	_, buffered, _, err := ws.HTTPUpgrader{Timeout: upgradeTimeout}.Upgrade(r, w)
 	if err != nil { // the client was told
 		sock.Close()
 		return

@@ -345,3 +345,54 @@ func TestAMessageThatIsCutIsNotRun(t *testing.T) {
 		})
 	}
 }
+
+// However much stands before the wait, be it more than a loop may do at once.
+func TestACloseFrameBehindAWaitEndsItUnanswered(t *testing.T) {
+	s := start(t)
+	s.connect("tcp4").ask("g foo", "1 Lock Get Success: foo\n")
+	for _, before := range []string{"i x\n", "d nothing\n", strings.Repeat("i x\n", 300)} {
+		c := s.upgraded(frame(lastPart|textPart, before+"gw -1 foo\ni y") + frame(lastPart|8, "\x03\xe8"))
+		c.arm()
+		all, err := io.ReadAll(c.in)
+		if err != nil || !strings.HasSuffix(string(all), "\x88\x02\x03\xe8") {
+			t.Errorf("behind %.12q the end is %q, %v", before, all[max(0, len(all)-50):], err)
+		}
+		if strings.Contains(string(all), "cancelled") || strings.Contains(string(all), ": y") {
+			t.Errorf("behind %.12q the wait is answered: %q", before, all[max(0, len(all)-150):])
+		}
+	}
+}
+
+// Replies that are gathered are written later, when there may be no room any more.
+func TestAWebSocketThatDoesNotReadHoldsUpNobody(t *testing.T) {
+	s := start(t, smallKernel, backlogBytes(4096), userTimeout(time.Hour))
+	other := s.connect("tcp4")
+	other.ask("i x", "0 Lock Not Locked: x\n")
+	s.dialer.Control = smallSocket
+	for range 3 {
+		c := s.upgraded(frame(lastPart|textPart, "iam "+strings.Repeat("n", 30_000)))
+		c.text("1 ok\n")
+		c.raw(frame(lastPart|textPart, strings.Repeat("me\n", 20))) // and reads nothing
+		eventually(t, "replies wait", func() bool { return s.Backlog(c.addr) > 0 })
+	}
+	for range 100 {
+		other.ask("i x", "0 Lock Not Locked: x\n")
+	}
+}
+
+// Its answer is the last of all, and there may be no room for it at once.
+func TestACloseFrameIsAnsweredWhereTheClientReadsSlowly(t *testing.T) {
+	s := start(t, smallKernel)
+	s.dialer.Control = smallSocket
+	reason := "\x03\xe8" + strings.Repeat("r", 123)
+	for i := range 150 {
+		c := s.upgraded("")
+		c.raw(frame(lastPart|textPart, strings.Repeat("i "+strings.Repeat("x", 41)+"\n", 3000+i*7)+"i end") + frame(lastPart|8, reason))
+		c.arm()
+		all, err := io.ReadAll(c.in)
+		if !strings.HasSuffix(string(all), "\x88\x7d"+reason) {
+			t.Fatalf("%d: no close frame behind %d bytes, %v", i, len(all), err)
+		}
+		c.conn.Close()
+	}
+}

@@ -37,63 +37,55 @@ func newWSLink(s *socket, sent []byte) *wsLink {
 }
 
 // receive implements link. What has come, it returns as lines: a message ends its last
-// one. A message that was cut has its last line go.
+// one.
 func (l *wsLink) receive(in []byte, hungUp bool, limit int) (out []byte, more bool, err error) {
 	if l.over {
-		return in[:bytes.LastIndexByte(in, '\n')+1], false, io.EOF
+		return in, false, io.EOF
 	}
 	pool := &l.srv.inputs
-	raw, more, err := l.socket.receive(append(append(pool.get(), 0), l.partial...), hungUp, inputSize)
+	raw, more, err := l.socket.receive(append(pool.get(), l.partial...), hungUp, inputSize)
+	defer pool.put(raw)
 	switch {
 	case errors.Is(err, io.EOF):
 		l.over, more = true, true
 	case err != nil:
-		pool.put(raw)
 		return in, false, err
 	}
-	lines, err := l.decode(raw)
+	out, err = l.decode(roomFor(in, limit, pool), raw)
 	if err != nil {
 		l.over, more = true, true
 		l.farewell = farewellFor(err)
 	}
-	if len(in) == 0 {
-		return lines, more, nil
-	}
-	out = append(roomFor(in, limit, pool), lines...)
-	pool.put(raw)
 	return out, more, nil
 }
 
-// decode takes apart the frames that raw has behind its first byte. It returns the
-// messages, each with an LF behind, in the place of raw: a message whose header came
-// before is longer by that than what is decoded. It fails at a close frame, and at what
-// is no frame.
-func (l *wsLink) decode(raw []byte) (lines []byte, err error) {
-	lines, raw = raw[:0], raw[1:]
+// decode appends to out the messages in the frames that raw has, each with an LF behind.
+// It fails at a close frame, and at what is no frame.
+func (l *wsLink) decode(out, raw []byte) ([]byte, error) {
 	l.partial = nil
 	for {
 		if l.coming {
 			n := int(min(l.header.Length-l.done, int64(len(raw))))
 			ws.Cipher(raw[:n], l.header.Mask, int(l.done%4))
-			lines, raw = append(lines, raw[:n]...), raw[n:]
+			out, raw = append(out, raw[:n]...), raw[n:]
 			if l.done += int64(n); l.done < l.header.Length {
-				return lines, nil
+				return out, nil
 			}
 			l.coming = false
 			if l.header.Fin {
-				lines = append(lines, '\n')
+				out = append(out, '\n')
 			}
 		}
 		if len(raw) == 0 {
-			return lines, nil
+			return out, nil
 		}
 		n, err := l.begin(raw)
 		switch {
 		case err != nil:
-			return lines, err
+			return out, err
 		case n == 0:
 			l.partial = bytes.Clone(raw)
-			return lines, nil
+			return out, nil
 		}
 		raw = raw[n:]
 	}
@@ -170,13 +162,17 @@ func (l *wsLink) write(p []byte) error {
 	return l.add(ws.OpBinary, p)
 }
 
+// longFrame is how long a payload is that is not copied to go out with others, in bytes.
+// Only listings have such, which are not worded where waiting matters.
+const longFrame = 4 * outputSize
+
 // add has a frame go out with the next flush. Each reply is a message, and a write for
-// each would cost more than all else.
+// each would cost more than all else. It waits as write does.
 func (l *wsLink) add(code ws.OpCode, p []byte) error {
 	if l.out == nil {
 		l.out = l.srv.outputs.get()
 	}
-	if len(l.out)+ws.MaxHeaderSize+len(p) > cap(l.out) {
+	if len(l.out)+ws.MaxHeaderSize+len(p) > outputSize {
 		if err := l.send(); err != nil {
 			return err
 		}
@@ -185,11 +181,14 @@ func (l *wsLink) add(code ws.OpCode, p []byte) error {
 	if err := ws.WriteHeaderBuffer((*appender)(&l.out), h, l.scratch[:]); err != nil {
 		return err
 	}
-	if len(p) <= cap(l.out)-len(l.out) {
+	if len(p) < longFrame {
 		l.out = append(l.out, p...)
 		return nil
 	}
-	return cmp.Or(l.send(), l.socket.write(p))
+	if err := l.send(); err != nil {
+		return err
+	}
+	return l.socket.write(p)
 }
 
 // An appender is what package ws writes headers to.
@@ -222,15 +221,19 @@ func (l *wsLink) flush() error {
 }
 
 // drain implements link.
-func (l *wsLink) drain() error { return cmp.Or(l.flush(), l.socket.drain()) }
+func (l *wsLink) drain() error {
+	if err := l.flush(); err != nil {
+		return err
+	}
+	return l.socket.drain()
+}
 
 // Close implements link. The client is not counted any more when it sees its close
 // frame answered.
 func (l *wsLink) Close() error {
 	l.uncount()
-	if l.farewell != nil {
-		l.add(ws.OpClose, l.farewell)
+	if l.farewell != nil && l.add(ws.OpClose, l.farewell) == nil {
+		l.drain() // in vain, where it was interrupted
 	}
-	l.flush() // in vain, where it was interrupted
 	return l.socket.Close()
 }
