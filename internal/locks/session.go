@@ -23,10 +23,10 @@ type Owner interface {
 // A Session is one client connection as the table sees it: an identity that is
 // shown where its locks are listed, what it holds, and what it waits for.
 type Session struct {
-	granted atomic.Bool // wait is granted; set by the one who grants
 	addr    string
 	name    atomic.Pointer[string]
 	owner   Owner
+	granted atomic.Bool // wait is granted; set by the one who grants
 
 	// The rest belongs to the goroutine that calls Get, Release and Leave for this
 	// session. While it waits, who grants it the lock appends to holds, under the

@@ -10,8 +10,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// A lock beyond a line of the cache takes two of them, and what a million locks take
-// is in docs/performance.md.
+// A lock beyond a line of the cache takes two of them, and what a million locks or many
+// connections take is in docs/performance.md.
 func TestSizesOfObjects(t *testing.T) {
 	for _, of := range []struct {
 		name         string
@@ -20,6 +20,7 @@ func TestSizesOfObjects(t *testing.T) {
 		{"lock", unsafe.Sizeof(lock{}), 64},
 		{"shared hold", unsafe.Sizeof(sharedHold{}), 48},
 		{"waiter", unsafe.Sizeof(waiter{}), 64},
+		{"session", unsafe.Sizeof(Session{}), 64},
 		{"extra", unsafe.Sizeof(extra{}), 24},
 		{"chunk of locks", unsafe.Sizeof(chunk[lock]{}), 2 << 10},
 	} {
