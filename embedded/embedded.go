@@ -83,7 +83,11 @@ func Listen(ctx context.Context, o Options) (*Server, error) {
 	})}
 	for _, l := range listeners {
 		s.addrs = append(s.addrs, l.String())
-		s.serving.Go(func() { s.server.Serve(l) })
+		s.serving.Go(func() {
+			if err := s.server.Serve(l); err != nil {
+				o.Log.Error("clients are not served", "listen", l.String(), "error", err)
+			}
+		})
 	}
 	return s, nil
 }

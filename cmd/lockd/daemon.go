@@ -220,7 +220,11 @@ func (d *daemon) build() {
 func (d *daemon) run() {
 	background, stopBackground := context.WithCancel(context.Background())
 	for _, l := range d.listeners {
-		d.serving.Go(func() { d.server.Serve(l) })
+		d.serving.Go(func() {
+			if err := d.server.Serve(l); err != nil {
+				d.log.Error("clients are not served", "listen", l.String(), "error", err)
+			}
+		})
 	}
 	if d.admin != nil {
 		d.serving.Go(func() {

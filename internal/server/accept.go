@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"os"
@@ -30,20 +31,20 @@ func (s *Server) acceptFrom(l *Listener, deliver func(*socket) *conn) error {
 	}
 	defer s.removeListener(l)
 	if err := s.poller.addListener(l); err != nil {
-		return err
+		return fmt.Errorf("serve %s: %w", l, err)
 	}
 	for {
 		select {
 		case <-l.closed:
 			return nil
-		case err := <-l.left:
+		case err := <-l.failed:
 			s.overcome(l, err)
 		}
 	}
 }
 
 // step is what conn.step is for a connection: it accepts some clients, and reports
-// whether the caller must act on.
+// whether the caller must act on. It is always brief.
 func (l *Listener) step(bool) (again bool) {
 	l.state.Swap(owned)
 	for range acceptsAtOnce {
@@ -52,7 +53,7 @@ func (l *Listener) step(bool) (again bool) {
 		case errors.Is(err, unix.EAGAIN):
 			return !l.rest()
 		default:
-			l.left <- err
+			l.failed <- err
 			return false // and owned
 		}
 	}
@@ -70,8 +71,7 @@ func (s *Server) overcome(l *Listener, err error) {
 		err = s.acceptOne(l)
 	}
 	s.throttle.warn(topicAccept, "accepting again", slog.String("listen", l.String()))
-	for l.step(false) {
-	}
+	act(l)
 }
 
 // acceptOne counts and delivers one client, or refuses it. Where none waits the
@@ -138,8 +138,12 @@ func (s *Server) settle() {
 	deadline := time.Now().Add(settleTime)
 	for _, l := range s.openListeners() {
 		for n := 0; n < settleClients || time.Now().Before(deadline); n++ {
-			if s.acceptOne(l) != nil {
+			c, err := s.admitOne(l)
+			if err != nil {
 				break
+			}
+			if c != nil {
+				go c.begin() // who asks is answered first
 			}
 		}
 	}

@@ -70,7 +70,7 @@ var costs = func() (costs [protocol.NumVerbs]int32) {
 	for verb := range costs {
 		costs[verb] = 1
 	}
-	costs[protocol.Stats] = briefAllowance / 8
+	costs[protocol.Stats] = briefAllowance / 4
 	for _, verb := range []protocol.Verb{
 		protocol.List, protocol.SharedList, protocol.Dump, protocol.Listing, protocol.Who,
 		protocol.Watch, protocol.Unwatch, protocol.Break, protocol.Kick,
@@ -161,7 +161,7 @@ func (c *conn) shownName(s *locks.Session) string {
 
 // stats answers with the counters, itself already counted.
 func (c *conn) stats([]byte) {
-	if !c.brief { // else it was looked after before
+	if !c.brief { // a brief turn runs this only where there is nothing to settle: see affords
 		c.srv.settle()
 	}
 	st := c.srv.Stats()

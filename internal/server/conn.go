@@ -115,7 +115,7 @@ func (c *conn) begin() {
 	case c.debugs(): // a log might wait
 		go func() {
 			c.debug("client connected")
-			c.act()
+			act(c)
 		}()
 	case c.step(true):
 		c.actAside()
@@ -183,7 +183,7 @@ func (c *conn) advance() {
 func (c *conn) answer() {
 	c.flush()
 	c.sendEvents()
-	if c.brief && !c.link.roomy() {
+	if c.brief && c.perReply() && !c.link.roomy() {
 		c.left = true // flushing might wait
 	} else {
 		c.fail(c.link.flush())

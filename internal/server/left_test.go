@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -115,11 +116,15 @@ func TestAStuckLogStopsNobody(t *testing.T) {
 	a, b := dial(), dial()
 	a.ask("i x", "0 Lock Not Locked: x\n")
 	b.ask("i x", "0 Lock Not Locked: x\n")
-	for n := range int32(2) {
+	dial()
+	eventually(t, "a refusal is stuck", func() bool { return log.stuck.Load() == 1 })
+	for range 20 {
 		dial()
-		eventually(t, "a refusal is stuck", func() bool { return log.stuck.Load() == n+1 })
 	}
 	a.counters()
+	if n := log.stuck.Load(); n != 1 {
+		t.Errorf("%d wait for the log", n)
+	}
 	b.ask("i y", "0 Lock Not Locked: y\n")
 	b.leave()
 	eventually(t, "there is room", func() bool { return srv.Stats().Connections() == 1 })
@@ -127,6 +132,49 @@ func TestAStuckLogStopsNobody(t *testing.T) {
 	close(log.end)
 	srv.Destroy()
 	<-done
+}
+
+// A lateLog counts what comes when all should be over.
+type lateLog struct {
+	over atomic.Bool
+	late atomic.Int32
+}
+
+func (l *lateLog) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelInfo }
+func (l *lateLog) WithAttrs([]slog.Attr) slog.Handler               { return l }
+func (l *lateLog) WithGroup(string) slog.Handler                    { return l }
+
+func (l *lateLog) Handle(context.Context, slog.Record) error {
+	if l.over.Load() {
+		l.late.Add(1)
+	}
+	return nil
+}
+
+func TestNothingIsLoggedAfterDestroy(t *testing.T) {
+	log := new(lateLog)
+	for range 50 {
+		log.over.Store(false)
+		set := server.DefaultSettings()
+		set.MaxConnections = 0
+		set.Allow = func(netip.Addr) bool { return false }
+		srv := server.New(server.Options{Table: locks.New(locks.Limits{}, locks.NewTokens(0)), Settings: set, Log: slog.New(log)})
+		l := listen(t, "tcp://127.0.0.1:0")
+		done := async(func() { srv.Serve(l) })
+		_, address, _ := strings.Cut(l.String(), "://")
+		for range 5 {
+			if conn, err := net.Dial("tcp", address); err == nil {
+				conn.Close()
+			}
+		}
+		srv.Destroy()
+		<-done
+		log.over.Store(true)
+		time.Sleep(time.Millisecond)
+	}
+	if n := log.late.Load(); n > 0 {
+		t.Errorf("%d records after Destroy and Serve have returned", n)
+	}
 }
 
 // Where there is one processor, the loop that leads waits in another way.

@@ -19,19 +19,20 @@ type Listener struct {
 	transport Transport   // of the connections that come of it
 	fileInfo  os.FileInfo // of the file of a Unix socket opened here, else nil
 	path      string      // its path
+	shared    bool        // other processes may have it
 
 	// accepting is held while a client is between the accept queue and the count:
 	// who holds it and finds the queue empty, has all clients counted.
 	accepting sync.Mutex
 	fd        int                 // non-blocking; guarded by accepting, as the next ones
 	ended     bool                // nobody takes clients any more
-	srv       *Server             // nil until it is served
+	srv       *Server             // nil until it is served; set before the poller knows it
 	deliver   func(*socket) *conn // what becomes of clients
 	closeOnce sync.Once
 	closed    chan struct{} // closed by Close
 
-	turns            // who accepts
-	left  chan error // why a turn could not go on
+	turns             // who accepts
+	failed chan error // why a turn could not go on
 }
 
 // Listen opens an address. Its errors name it.
@@ -92,6 +93,7 @@ func Passed(f *os.File, ws bool) (*Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("passed socket %s: %w", f.Name(), err)
 	}
+	l.shared = true
 	return l, nil
 }
 
@@ -113,7 +115,7 @@ func newListener(nl net.Listener, t Transport) (*Listener, error) {
 		return nil, err
 	}
 	a := Address{Transport: t, HostPort: nl.Addr().String(), Path: nl.Addr().String(), Mode: defaultSocketMode}
-	return &Listener{address: a.String(), transport: t, fd: fd, closed: make(chan struct{}), left: make(chan error, 1)}, nil
+	return &Listener{address: a.String(), transport: t, fd: fd, closed: make(chan struct{}), failed: make(chan error, 1)}, nil
 }
 
 // duplicate returns a descriptor of its own, which the runtime's poller does not know.
@@ -145,7 +147,12 @@ func (l *Listener) String() string { return l.address }
 // is empty. The caller holds accepting.
 func (l *Listener) accept() (*socket, error) {
 	for !l.ended {
-		client, addr, errno := acceptNow(l.fd)
+		if l.shared { // whoever has it too may have made it block
+			if err := unix.SetNonblock(l.fd, true); err != nil {
+				return nil, err
+			}
+		}
+		client, addr, errno := acceptNow(l.fd, l.shared)
 		switch errno {
 		case 0:
 			return &socket{fd: client, addr: addr, transport: l.transport}, nil

@@ -336,3 +336,33 @@ func TestWhatIsNoListenerIsRefused(t *testing.T) {
 	}
 	eventually(t, "nothing is left open", func() bool { return descriptors(t) <= before })
 }
+
+// Whether a socket blocks is one and the same for all processes that have it, and another
+// service may make it block.
+func TestASharedSocketThatIsMadeToBlockHoldsUpNobody(t *testing.T) {
+	tcp, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tcp.Close()
+	s := start(t)
+	l, err := server.Passed(passedFile(t, tcp.(*net.TCPListener)), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.serve(l)
+	other := s.connect("tcp4")
+	raw, err := tcp.(*net.TCPListener).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		raw.Control(func(fd uintptr) { err = unix.SetNonblock(int(fd), false) })
+		conn, dialErr := net.Dial("tcp", tcp.Addr().String())
+		if err := errors.Join(err, dialErr); err != nil {
+			t.Fatal(err)
+		}
+		other.ask("i x", "0 Lock Not Locked: x\n")
+		conn.Close()
+	}
+}

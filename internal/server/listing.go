@@ -163,8 +163,8 @@ func (c *conn) flushListing(s *share) bool {
 		runtime.Gosched() // a long listing is to delay nobody
 	}
 	if c.perReply() {
-		// Built whole, it may also wait whole.
-		if more := 3*int64(len(c.out)) - s.reply; more > 0 {
+		// Built whole, it is put into a frame, and may also wait whole.
+		if more := 4*int64(len(c.out)) - s.reply; more > 0 {
 			more = max(more, int64(outputSize))
 			s.reply += more
 			if !c.srv.snapshots.grow(s, more) {

@@ -40,13 +40,21 @@ func pollNow(epoll int, events []unix.EpollEvent) (int, unix.Errno) {
 
 // acceptNow returns a descriptor fresh from accept4(2), non-blocking and close-on-exec,
 // and the client's address; -1 with an error. A Unix socket's client has no address; it
-// is given a number elsewhere.
-func acceptNow(listener int) (fd int, addr string, errno unix.Errno) {
+// is given a number elsewhere. Where it may block after all, the scheduler must be told.
+func acceptNow(listener int, mayBlock bool) (fd int, addr string, errno unix.Errno) {
+	const flags = unix.SOCK_NONBLOCK | unix.SOCK_CLOEXEC
 	var peer unix.RawSockaddrAny
 	for {
 		size := uint32(unix.SizeofSockaddrAny)
-		n, _, errno := unix.RawSyscall6(unix.SYS_ACCEPT4, uintptr(listener), uintptr(unsafe.Pointer(&peer)),
-			uintptr(unsafe.Pointer(&size)), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
+		var n uintptr
+		var errno unix.Errno
+		if mayBlock {
+			n, _, errno = unix.Syscall6(unix.SYS_ACCEPT4, uintptr(listener), uintptr(unsafe.Pointer(&peer)),
+				uintptr(unsafe.Pointer(&size)), flags, 0, 0)
+		} else {
+			n, _, errno = unix.RawSyscall6(unix.SYS_ACCEPT4, uintptr(listener), uintptr(unsafe.Pointer(&peer)),
+				uintptr(unsafe.Pointer(&size)), flags, 0, 0)
+		}
 		switch errno {
 		case 0:
 			return int(n), addressOf(&peer), 0

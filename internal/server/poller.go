@@ -136,6 +136,9 @@ const anew = 1 << 31 // EPOLLET, which package unix has as a negative number
 
 func (p *poller) control(op, fd int, events uint32) error {
 	err := unix.EpollCtl(p.epoll, op, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)})
+	if errors.Is(err, unix.ENOSPC) {
+		return errors.New("more sockets than fs.epoll.max_user_watches allows")
+	}
 	return os.NewSyscallError("epoll_ctl", err)
 }
 
@@ -143,11 +146,7 @@ func (p *poller) control(op, fd int, events uint32) error {
 // is told at once.
 func (p *poller) add(s *socket) error {
 	p.sockets.set(s.fd, s)
-	err := p.control(unix.EPOLL_CTL_ADD, s.fd, awaited)
-	if errors.Is(err, unix.ENOSPC) {
-		err = errors.New("more sockets than fs.epoll.max_user_watches allows")
-	}
-	return err
+	return p.control(unix.EPOLL_CTL_ADD, s.fd, awaited)
 }
 
 // awaitRoom also has it tell the socket that there is room to write, or no more.
@@ -299,7 +298,7 @@ func (l *loop) park() (n int) {
 	return n
 }
 
-// serve gives each connection to which something has happened a turn, and then those
+// serve gives each actor to which something has happened a turn, and then those
 // that had one in the round before and were not done.
 func (l *loop) serve(n int) {
 	if n >= manyEvents {

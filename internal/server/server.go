@@ -142,7 +142,7 @@ func (s *Server) Serve(l *Listener) error {
 }
 
 // serveSocket has a client that was counted be served, as soon as the connection that
-// it returns begins. It returns nil where that is too late.
+// it returns begins. (Nobody is accepted when it is too late to serve.)
 func (s *Server) serveSocket(sock *socket) *conn {
 	c := newConn(s, sock, sock.addr, sock.transport)
 	sock.conn = c
@@ -195,7 +195,11 @@ func (s *Server) Destroy() {
 func (s *Server) end() {
 	s.hub.close()
 	s.poller.stop()
+	s.throttle.flush(lastWords)
 }
+
+// lastWords is how long the end of a server waits for the log.
+const lastWords = 100 * time.Millisecond
 
 // now is the time as the table has it.
 func (s *Server) now() time.Duration { return time.Since(s.started) }

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -27,11 +28,18 @@ const (
 	warningBurst = 5
 )
 
+// maxQueued is how many warnings wait for a log that is slow or stuck.
+const maxQueued = 2 * warningBurst
+
 // A throttle logs what clients can cause, at a bounded rate.
 type throttle struct {
 	log        *slog.Logger
 	limiters   [numTopics]*rate.Limiter
 	suppressed [numTopics]atomic.Uint64
+
+	mu      sync.Mutex
+	queued  []slog.Record // guarded by mu, as the next
+	written chan struct{} // closed when all were; nil where nobody writes
 }
 
 func newThrottle(log *slog.Logger) *throttle {
@@ -42,27 +50,78 @@ func newThrottle(log *slog.Logger) *throttle {
 	return t
 }
 
-// warn does not wait: whoever reads the log may be stuck.
+// warn does not wait for the log, as whoever reads that may be stuck: a goroutine
+// writes. What it is too slow for is suppressed.
 func (t *throttle) warn(about topic, message string, attrs ...slog.Attr) {
-	if attrs, may := t.may(about, attrs); may {
-		go t.log.LogAttrs(context.Background(), slog.LevelWarn, message, attrs...)
+	if !t.log.Enabled(context.Background(), slog.LevelWarn) || !t.may(about) {
+		return
 	}
-}
-
-func (t *throttle) inform(about topic, message string, attrs ...slog.Attr) {
-	if attrs, may := t.may(about, attrs); may {
-		t.log.LogAttrs(context.Background(), slog.LevelInfo, message, attrs...)
-	}
-}
-
-// may tells whether a topic may log now, and what.
-func (t *throttle) may(about topic, attrs []slog.Attr) ([]slog.Attr, bool) {
-	if !t.limiters[about].Allow() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.queued) == maxQueued {
 		t.suppressed[about].Add(1)
-		return nil, false
+		return
 	}
+	r := slog.NewRecord(time.Now(), slog.LevelWarn, message, 0)
+	r.AddAttrs(t.withSuppressed(about, attrs)...)
+	t.queued = append(t.queued, r)
+	if t.written == nil {
+		t.written = make(chan struct{})
+		go t.write()
+	}
+}
+
+// write writes what is queued, until there is no more.
+func (t *throttle) write() {
+	for {
+		t.mu.Lock()
+		if len(t.queued) == 0 {
+			close(t.written)
+			t.queued, t.written = nil, nil
+			t.mu.Unlock()
+			return
+		}
+		r := t.queued[0]
+		t.queued = t.queued[1:]
+		t.mu.Unlock()
+		t.log.Handler().Handle(context.Background(), r)
+	}
+}
+
+// flush waits until all is written, or for as long as that.
+func (t *throttle) flush(atMost time.Duration) {
+	t.mu.Lock()
+	written := t.written
+	t.mu.Unlock()
+	if written == nil {
+		return
+	}
+	select {
+	case <-written:
+	case <-time.After(atMost):
+	}
+}
+
+// inform waits for the log.
+func (t *throttle) inform(about topic, message string, attrs ...slog.Attr) {
+	if t.may(about) {
+		t.log.LogAttrs(context.Background(), slog.LevelInfo, message, t.withSuppressed(about, attrs)...)
+	}
+}
+
+// may tells whether a topic may log now.
+func (t *throttle) may(about topic) bool {
+	if t.limiters[about].Allow() {
+		return true
+	}
+	t.suppressed[about].Add(1)
+	return false
+}
+
+// withSuppressed adds how many were suppressed before.
+func (t *throttle) withSuppressed(about topic, attrs []slog.Attr) []slog.Attr {
 	if n := t.suppressed[about].Swap(0); n > 0 {
 		attrs = append(attrs, slog.Uint64("suppressed_before", n))
 	}
-	return attrs, true
+	return attrs
 }

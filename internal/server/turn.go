@@ -51,12 +51,12 @@ func (c *conn) interrupt() {
 // actAside has a goroutine of its own act for the connection.
 func (c *conn) actAside() {
 	c.srv.poller.aside.Store(true)
-	go c.act()
+	go act(c)
 }
 
-// act acts for a connection as long as that takes.
-func (c *conn) act() {
-	for c.step(false) {
+// act acts as long as that takes.
+func act(a actor) {
+	for a.step(false) {
 	}
 }
 

@@ -85,7 +85,7 @@ func (s *Server) beginUpgrade(from *upgradeListener, sock *socket) {
 	s.mu.Lock()
 	s.upgrading[u] = struct{}{}
 	s.mu.Unlock()
-	from.handing.Go(func() { from.clients <- u }) // not here, where the accept queue waits
+	from.handing.Go(func() { from.clients <- u }) // not here, where a loop would wait
 }
 
 // endUpgrade gives up a client that never asked for a WebSocket.

@@ -365,15 +365,24 @@ func TestACloseFrameBehindAWaitEndsItUnanswered(t *testing.T) {
 
 // Replies that are gathered are written later, when there may be no room any more.
 func TestAWebSocketThatDoesNotReadHoldsUpNobody(t *testing.T) {
-	s := start(t, smallKernel, backlogBytes(4096), userTimeout(time.Hour))
+	s := start(t, smallKernel, backlogBytes(4096), lineBytes(1<<20), userTimeout(time.Hour))
 	other := s.connect("tcp4")
 	other.ask("i x", "0 Lock Not Locked: x\n")
-	s.dialer.Control = smallSocket
-	for range 3 {
-		c := s.upgraded(frame(lastPart|textPart, "iam "+strings.Repeat("n", 30_000)))
-		c.text("1 ok\n")
-		c.raw(frame(lastPart|textPart, strings.Repeat("me\n", 20))) // and reads nothing
-		eventually(t, "replies wait", func() bool { return s.Backlog(c.addr) > 0 })
+	for _, test := range []struct {
+		name int
+		then string
+	}{
+		{30_000, strings.Repeat("me\n", 20)},
+		{300_000, "i " + strings.Repeat("x", 200_000) + "\nme"},
+	} {
+		for range 3 {
+			s.dialer.Control = smallSocket
+			c := s.upgraded(frame(lastPart|textPart, "iam "+strings.Repeat("n", test.name)))
+			s.dialer.Control = nil
+			c.text("1 ok\n")
+			c.raw(frame(lastPart|textPart, test.then)) // and reads nothing
+			eventually(t, "replies wait", func() bool { return s.Backlog(c.addr) > 0 })
+		}
 	}
 	for range 100 {
 		other.ask("i x", "0 Lock Not Locked: x\n")

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"errors"
 	"io"
+	"time"
 	"unicode/utf8"
 
 	"github.com/gobwas/ws"
@@ -162,12 +163,9 @@ func (l *wsLink) write(p []byte) error {
 	return l.add(ws.OpBinary, p)
 }
 
-// longFrame is how long a payload is that is not copied to go out with others, in bytes.
-// Only listings have such, which are not worded where waiting matters.
-const longFrame = 4 * outputSize
-
 // add has a frame go out with the next flush. Each reply is a message, and a write for
-// each would cost more than all else. It waits as write does.
+// each would cost more than all else. It waits as write does, and writes once at most: a
+// second time might wait where the first did not.
 func (l *wsLink) add(code ws.OpCode, p []byte) error {
 	if l.out == nil {
 		l.out = l.srv.outputs.get()
@@ -181,14 +179,8 @@ func (l *wsLink) add(code ws.OpCode, p []byte) error {
 	if err := ws.WriteHeaderBuffer((*appender)(&l.out), h, l.scratch[:]); err != nil {
 		return err
 	}
-	if len(p) < longFrame {
-		l.out = append(l.out, p...)
-		return nil
-	}
-	if err := l.send(); err != nil {
-		return err
-	}
-	return l.socket.write(p)
+	l.out = append(l.out, p...)
+	return nil
 }
 
 // An appender is what package ws writes headers to.
@@ -229,11 +221,16 @@ func (l *wsLink) drain() error {
 }
 
 // Close implements link. The client is not counted any more when it sees its close
-// frame answered.
+// frame answered, so it has a moment only to read what stands before that.
 func (l *wsLink) Close() error {
 	l.uncount()
-	if l.farewell != nil && l.add(ws.OpClose, l.farewell) == nil {
-		l.drain() // in vain, where it was interrupted
+	if l.farewell != nil && l.add(ws.OpClose, l.farewell) == nil && l.flush() == nil {
+		if b := l.backlog.Load(); b != nil {
+			select {
+			case <-b.done:
+			case <-time.After(lingerTime):
+			}
+		}
 	}
 	return l.socket.Close()
 }
