@@ -65,7 +65,7 @@ func (c *conn) handle(verb protocol.Verb, arg []byte) {
 
 // costs has what each command may cost, in units of a cheap one: get takes some
 // 0.3 µs. What may wait, be it for a log, or has no bound costs more than any brief
-// turn has.
+// turn has: tooMuch.
 var costs = func() (costs [protocol.NumVerbs]int32) {
 	for verb := range costs {
 		costs[verb] = 1
@@ -75,10 +75,21 @@ var costs = func() (costs [protocol.NumVerbs]int32) {
 		protocol.List, protocol.SharedList, protocol.Dump, protocol.Listing, protocol.Who,
 		protocol.Watch, protocol.Unwatch, protocol.Break, protocol.Kick,
 	} {
-		costs[verb] = briefAllowance + 1
+		costs[verb] = tooMuch
 	}
 	return costs
 }()
+
+const tooMuch = briefAllowance + 1
+
+// costOfList is what d or sd may cost. With a name, most list one holder or a few.
+func (c *conn) costOfList(m locks.Mode, name []byte) int32 {
+	const few = 16
+	if len(name) == 0 || c.perReply() || c.srv.table.Inspect(m, name) > few {
+		return tooMuch
+	}
+	return few
+}
 
 // unknown answers a line that is no command: at level 1, not at all.
 func (c *conn) unknown(word []byte) {

@@ -303,7 +303,7 @@ func (c *conn) execute(line []byte) {
 	if !ok {
 		return
 	}
-	if c.brief && !c.affords(command.Verb) {
+	if c.brief && !c.affords(command) {
 		c.left = true
 		return
 	}
@@ -313,9 +313,20 @@ func (c *conn) execute(line []byte) {
 }
 
 // affords tells whether a brief turn may run a command.
-func (c *conn) affords(v protocol.Verb) bool {
-	c.allowance -= costs[v]
-	return c.allowance >= 0 && (v != protocol.Stats || c.srv.settled())
+func (c *conn) affords(command protocol.Command) bool {
+	cost := costs[command.Verb]
+	switch command.Verb {
+	case protocol.List:
+		cost = c.costOfList(locks.Exclusive, command.Arg)
+	case protocol.SharedList:
+		cost = c.costOfList(locks.Shared, command.Arg)
+	case protocol.Stats:
+		if !c.srv.settled() {
+			return false
+		}
+	}
+	c.allowance -= cost
+	return c.allowance >= 0
 }
 
 // beginReply has c.out ready for a reply.

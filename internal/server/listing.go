@@ -114,7 +114,11 @@ func (c *conn) registeredName(s *locks.Session) string {
 // eachEntry calls f for each entry that the query finds, as long as the client
 // takes what f appends, and ends the reply with end.
 func (c *conn) eachEntry(q locks.Query, f func(i int, e locks.Entry), end func()) {
-	c.inBudget(locks.ListBytes(c.srv.table.Stats(), q), func(s *share) {
+	size := int64(0)
+	if !q.Exact {
+		size = locks.ListBytes(c.srv.table.Stats(), q)
+	}
+	c.inBudget(size, func(s *share) {
 		i := 0
 		for e := range c.srv.table.List(q) {
 			f(i, e)
