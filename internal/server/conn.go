@@ -113,6 +113,7 @@ func (c *conn) begin() {
 	c.state.Or(stirred)
 	switch {
 	case c.debugs(): // a log might wait
+		c.srv.poller.aside.Store(true)
 		go func() {
 			c.debug("client connected")
 			act(c)

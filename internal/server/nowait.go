@@ -1,10 +1,6 @@
 package server
 
 import (
-	"encoding/binary"
-	"net"
-	"net/netip"
-	"strconv"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -63,33 +59,6 @@ func acceptNow(listener int, mayBlock bool) (fd int, addr string, errno unix.Err
 			return -1, "", errno
 		}
 	}
-}
-
-// addressOf words the kernel's form of an IP address.
-func addressOf(peer *unix.RawSockaddrAny) string {
-	var ip netip.Addr
-	var port [2]byte // in the network's order
-	switch peer.Addr.Family {
-	case unix.AF_INET:
-		a := (*unix.RawSockaddrInet4)(unsafe.Pointer(peer))
-		ip, port = netip.AddrFrom4(a.Addr), *(*[2]byte)(unsafe.Pointer(&a.Port))
-	case unix.AF_INET6:
-		a := (*unix.RawSockaddrInet6)(unsafe.Pointer(peer))
-		ip, port = netip.AddrFrom16(a.Addr).Unmap(), *(*[2]byte)(unsafe.Pointer(&a.Port))
-		if a.Scope_id != 0 {
-			ip = ip.WithZone(zoneName(int(a.Scope_id)))
-		}
-	default:
-		return ""
-	}
-	return netip.AddrPortFrom(ip, binary.BigEndian.Uint16(port[:])).String()
-}
-
-func zoneName(index int) string {
-	if i, err := net.InterfaceByIndex(index); err == nil {
-		return i.Name
-	}
-	return strconv.Itoa(index)
 }
 
 // callNow calls with three arguments, and 0 for all others.

@@ -2,13 +2,17 @@ package server
 
 import (
 	"cmp"
+	"encoding/binary"
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/netip"
 	"os"
+	"strconv"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -30,6 +34,33 @@ type socket struct {
 	// backlog has the replies that the kernel would not take, and is nil while it
 	// takes them. It is set by who writes.
 	backlog atomic.Pointer[backlog]
+}
+
+// addressOf words the kernel's form of an IP address.
+func addressOf(peer *unix.RawSockaddrAny) string {
+	var ip netip.Addr
+	var port [2]byte // in the network's order
+	switch peer.Addr.Family {
+	case unix.AF_INET:
+		a := (*unix.RawSockaddrInet4)(unsafe.Pointer(peer))
+		ip, port = netip.AddrFrom4(a.Addr), *(*[2]byte)(unsafe.Pointer(&a.Port))
+	case unix.AF_INET6:
+		a := (*unix.RawSockaddrInet6)(unsafe.Pointer(peer))
+		ip, port = netip.AddrFrom16(a.Addr).Unmap(), *(*[2]byte)(unsafe.Pointer(&a.Port))
+		if a.Scope_id != 0 {
+			ip = ip.WithZone(zoneName(int(a.Scope_id)))
+		}
+	default:
+		return ""
+	}
+	return netip.AddrPortFrom(ip, binary.BigEndian.Uint16(port[:])).String()
+}
+
+func zoneName(index int) string {
+	if i, err := net.InterfaceByIndex(index); err == nil {
+		return i.Name
+	}
+	return strconv.Itoa(index)
 }
 
 // ipOf returns the IP address in a client's, not valid for a Unix socket.
