@@ -36,8 +36,8 @@ type Session struct {
 	holds list[alongSession] // in the order they were got
 }
 
-// NewSession returns a session that holds nothing, for use with one table. The address is what it is
-// called as long as it has no name. The owner may be nil.
+// NewSession returns a session that holds nothing, for use with one table. The
+// address is what it is called as long as it has no name. The owner may be nil.
 func NewSession(addr string, owner Owner) *Session {
 	if owner == nil {
 		owner = nobody{}

@@ -9,7 +9,7 @@
 //
 // Under a shard's mutex there is no log, no channel that can block, no second shard,
 // and no work that grows with anything but that shard. All that a table has lies in
-// slabs, without pointers.
+// slabs, without pointers but for the longest names.
 //
 // Times are durations since a moment that the caller chooses once, such as the
 // start of the server. The table has no clock.

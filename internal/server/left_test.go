@@ -156,7 +156,6 @@ func TestNothingIsLoggedAfterDestroy(t *testing.T) {
 	for range 50 {
 		log.over.Store(false)
 		set := server.DefaultSettings()
-		set.MaxConnections = 0
 		set.Allow = func(netip.Addr) bool { return false }
 		srv := server.New(server.Options{Table: locks.New(locks.Limits{}, locks.NewTokens(0)), Settings: set, Log: slog.New(log)})
 		l := listen(t, "tcp://127.0.0.1:0")
