@@ -17,7 +17,7 @@ import (
 func (d *daemon) settings() server.Settings {
 	c := d.config
 	return server.Settings{
-		Allow:               d.allow.contains,
+		Allow:               c.AllowFrom.Contains,
 		Admin:               c.AdminFrom.Contains,
 		Dump:                c.Features.Dump,
 		Registry:            c.Features.Registry,
@@ -66,7 +66,8 @@ func halfOfMemory() int64 {
 	return int64(memory / 2)
 }
 
-// allowed is allow_from, for those who ask at every accept.
+// allowed is allow_from as HTTP asks for it, at every accept. The server has its own
+// in its settings.
 type allowed struct {
 	networks atomic.Pointer[config.Networks]
 }

@@ -2,11 +2,13 @@ package main
 
 import (
 	"os"
+	"reflect"
 	"strconv"
 	"strings"
 	"testing"
 
 	"lockd/internal/config"
+	"lockd/internal/server"
 )
 
 func TestHalfOfMemoryIsAtMostHalfOfTheMachines(t *testing.T) {
@@ -35,6 +37,17 @@ func memoryOfMachine(t *testing.T) int64 {
 	}
 	t.Fatal("no MemTotal in /proc/meminfo")
 	return 0
+}
+
+// What the server does where nobody has configured it, and what the documents and
+// configs/lockd.yaml promise, is the same.
+func TestDefaultConfigurationIsTheServersDefault(t *testing.T) {
+	d := daemon{config: config.Default()}
+	got, want := d.settings(), server.DefaultSettings()
+	got.Allow, got.Admin, got.Origins, got.MetricsURL = nil, nil, nil, "" // of the configuration alone
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("the configuration's are %+v, the server's %+v", got, want)
+	}
 }
 
 func TestTheTablesLimitIsTheConfiguredOneOrHalfOfMemory(t *testing.T) {

@@ -54,8 +54,8 @@ func (s *ModeStats) add(other *ModeStats) {
 // Durations tell how long things took, of one name space, since the start.
 type Durations struct {
 	Hold Histogram // holds that have ended
-	// Wait has the requests with Queue that made their session a holder, at once
-	// too, and those that waited in vain.
+	// Wait has the requests that honour or join the queue (all but [PassQueue]): those
+	// that were granted, at once too, and those that waited in vain.
 	Wait Histogram
 }
 

@@ -9,7 +9,7 @@
 //
 // Under a shard's mutex there is no log, no channel that can block, no second shard,
 // and no work that grows with anything but that shard. All that a table has lies in
-// slabs, without pointers but for the longest names.
+// slabs, without pointers but for the longest names and one for each session.
 //
 // Times are durations since a moment that the caller chooses once, such as the
 // start of the server. The table has no clock.
@@ -99,7 +99,8 @@ type Request struct {
 	Name []byte // only lent
 	Now  time.Duration
 	// Max is the most holders, this one included, that a shared lock may have for
-	// the request to be granted; 0 is no limit. It is judged, not stored.
+	// the request to be granted; 0 is no limit. It is no property of the lock: each
+	// request brings its own.
 	Max int
 	// Queue tells what the request does about those who wait.
 	Queue Queueing

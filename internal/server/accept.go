@@ -106,7 +106,7 @@ func (s *Server) admitOne(l *Listener) (*conn, error) {
 
 // equip makes the socket of a client that was counted ready to be served.
 func (s *Server) equip(sock *socket, set *Settings) {
-	sock.counted = true
+	sock.counted, sock.dead = true, set.Keepalive.deadPeer()
 	if sock.transport == Unix {
 		sock.addr = "unix:" + strconv.FormatUint(s.unixPeer.Add(1), 10)
 		return

@@ -208,7 +208,7 @@ func (c *conn) info([]byte) {
 	set := c.settings
 	for _, line := range [...]struct{ key, value string }{
 		{"address", c.session.Addr()},
-		{"dead_peer_seconds", formatSeconds(set.Keepalive.deadPeer())},
+		{"dead_peer_seconds", formatSeconds(c.link.deadPeer())},
 		{"dump", onOff(set.Dump)},
 		{"level", strconv.Itoa(protocol.Level)},
 		{"line_bytes", strconv.Itoa(set.LineBytes)},

@@ -40,6 +40,8 @@ type link interface {
 	// interrupt makes receive, write and drain fail from now on. Anybody may call
 	// it, and it does not wait.
 	interrupt()
+	// deadPeer is how soon, at the earliest, a client that vanished is taken for dead.
+	deadPeer() time.Duration
 	// refuse writes p, which is all that the client will be told, and waits for that.
 	refuse(p []byte) error
 	// Close ends the connection. The session must hold nothing any more.

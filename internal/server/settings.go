@@ -38,13 +38,15 @@ type Settings struct {
 }
 
 // Keepalive is how a dead peer is noticed. It applies to connections accepted
-// after it was set.
+// after it was set, but for what UserTimeout does besides.
 type Keepalive struct {
 	Idle     time.Duration // silence before the first probe, whole seconds
 	Interval time.Duration // between probes, whole seconds
 	Count    int           // unanswered probes that end the connection
 	// UserTimeout is how long data may stay unacknowledged, or a peer's window
-	// closed while replies wait for it. 0 leaves it to the kernel.
+	// closed while replies wait for it. 0 leaves it to the kernel. It is also how long
+	// a client may leave replies unread, and a listing wait for memory; that holds at
+	// once for all connections, and 0 sets no bound.
 	UserTimeout time.Duration
 }
 

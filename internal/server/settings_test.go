@@ -1,7 +1,6 @@
 package server_test
 
 import (
-	"fmt"
 	"testing"
 	"time"
 
@@ -64,10 +63,20 @@ func TestKeepaliveIsSetOnEveryConnection(t *testing.T) {
 	}
 }
 
-func TestDefaultSettings(t *testing.T) {
-	set := server.DefaultSettings()
-	got := fmt.Sprint(set.Dump, set.Registry, set.LineBytes, set.ReplyBacklogBytes, set.MaxConnections, set.MaxConnectionsPerIP, set.Keepalive)
-	if want := "true true 65536 1048576 0 0 {15s 5s 3 20s}"; got != want {
-		t.Errorf("the defaults are %s, want %s", got, want)
-	}
+func TestInfoTellsOfTheKeepaliveThatTheConnectionHas(t *testing.T) {
+	forEachTransport(t, func(t *testing.T, transport string) {
+		s := start(t)
+		c := s.connect(transport)
+		c.ask("i x", "0 Lock Not Locked: x\n") // it is accepted
+		s.change(func(set *server.Settings) { set.Keepalive.UserTimeout = time.Minute })
+		later := s.connect(transport)
+		for _, of := range []struct {
+			client *client
+			want   string
+		}{{c, "dead_peer_seconds: 20\n"}, {later, "dead_peer_seconds: 60\n"}} {
+			of.client.send("info\n")
+			of.client.line() // the address
+			of.client.want(of.want)
+		}
+	})
 }

@@ -124,6 +124,8 @@ func (l *simLink) backlogged() bool {
 
 func (l *simLink) attach() error { return nil }
 
+func (l *simLink) deadPeer() time.Duration { return 0 }
+
 func (l *simLink) flush() error { return nil }
 
 func (l *simLink) drain() error {

@@ -28,6 +28,7 @@ type socket struct {
 	counted   bool        // by the gate
 	attached  bool        // the poller knows it
 	cut       atomic.Bool // interrupt was called
+	dead      time.Duration // without a sign of life after which the kernel gives the client up, at the earliest
 	addr      string      // as clients are shown it (docs/protocol.md, "Connections")
 	conn      *conn       // nil until there is one; set before the poller knows the socket
 
@@ -242,6 +243,9 @@ func (s *socket) interrupt() {
 		b.poke()
 	}
 }
+
+// deadPeer implements link.
+func (s *socket) deadPeer() time.Duration { return s.dead }
 
 // refuse implements link. The client is not counted any more when it sees the end of
 // the stream.
