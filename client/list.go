@@ -81,7 +81,7 @@ func (c *Conn) entries(ctx context.Context, q Query) ([]Entry, error) {
 		return c.oldEntries(ctx, q)
 	}
 	mode := map[Mode]string{AnyMode: "-", Exclusive: "x", Shared: "s"}[q.Mode]
-	line, err := commandLine(protocol.Listing, sendable(q.Prefix), mode)
+	line, err := commandLine(protocol.Ls, sendable(q.Prefix), mode)
 	if err != nil {
 		return nil, err
 	}

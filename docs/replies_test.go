@@ -81,7 +81,7 @@ func replyForms2() map[string]string {
 		forms["reason "+string(reason)] = "^0 (Shared )?Lock Get Failure: reason=" + string(reason) + " "
 	}
 	for _, v := range []protocol.Verb{
-		protocol.GetWait, protocol.SharedGetWait, protocol.Listing, protocol.Break, protocol.Kick,
+		protocol.GetWait, protocol.SharedGetWait, protocol.Ls, protocol.Break, protocol.Kick,
 	} {
 		forms["bad arguments of "+v.String()] = form(protocol.AppendBadArguments(nil, v))
 	}
@@ -90,7 +90,7 @@ func replyForms2() map[string]string {
 	}
 	forms["event of a shared lock"] = form(protocol.AppendEvent(nil, "granted", true, 4711, "ADDR", name))
 	for what, e := range entries() {
-		forms["ls: "+what] = form(protocol.NewEntryEncoder().Append(nil, e))
+		forms["ls: "+what] = form(new(protocol.EntryEncoder).Append(nil, e))
 	}
 	return forms
 }

@@ -13,10 +13,6 @@ import (
 	"lockd/client"
 )
 
-// exitFree is for a lock that nobody holds, where that is what was asked or no
-// harm to who wanted it free.
-const exitFree = 3
-
 // oneReply are the flags of commands that ask the server and print the answer.
 type oneReply struct {
 	clientFlags
@@ -32,16 +28,16 @@ func bindJSON(cmd *cobra.Command, p *bool) {
 	cmd.Flags().BoolVar(p, "json", false, "print JSON, an object per line")
 }
 
-// ask has f talk to the server and ends the connection before it returns. What f
+// ask connects for talk, and ends the connection before it returns. What talk
 // has learnt is printed after that: a pager that nobody scrolls must not keep a
 // connection waiting.
-func (o *clientFlags) ask(ctx context.Context, env environment, f func(context.Context, *client.Conn) error) error {
-	conn, err := o.dial(ctx, o.url(env))
+func (f *clientFlags) ask(ctx context.Context, env environment, talk func(context.Context, *client.Conn) error) error {
+	conn, err := f.dial(ctx, f.url(env))
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	return explain(f(ctx, conn))
+	return explain(talk(ctx, conn))
 }
 
 // explain gives an error of the client its exit code and a way out.

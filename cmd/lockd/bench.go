@@ -232,9 +232,6 @@ func runBench(ctx context.Context, env environment, o benchOptions) error {
 	return failures(results)
 }
 
-// exitInterrupted is what a shell makes of SIGINT.
-const exitInterrupted = 130
-
 // failures is an error where nothing worked with a server.
 func failures(results []bench.Result) error {
 	var all []error

@@ -94,8 +94,8 @@ func (o *benchOptions) printJSON(w io.Writer, results []bench.Result, interrupte
 
 // table shows a line for each server, and a column for each that it is compared
 // with.
-func (o *benchOptions) table(results []bench.Result) *listing {
-	l := &listing{
+func (o *benchOptions) table(results []bench.Result) *textTable {
+	l := &textTable{
 		columns: []string{"server", "ops/s", "p50 µs", "p99 µs", "p99.9 µs", "CPU µs/op", "errors"},
 		elastic: []int{0},
 	}

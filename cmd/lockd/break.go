@@ -218,11 +218,6 @@ func clients(n int) string {
 	return fmt.Sprintf("%d clients", n)
 }
 
-func isInteractive(r io.Reader) bool {
-	w, ok := r.(io.Writer) // as files are
-	return ok && isTerminal(w)
-}
-
 // confirm shows what is about to happen and asks for a yes. It fails without one.
 func confirm(ctx context.Context, env environment, conn *client.Conn, t target) error {
 	if _, err := conn.Info(ctx); err != nil { // whoever has no info breaks no locks

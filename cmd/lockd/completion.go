@@ -35,18 +35,3 @@ func newCompletionCmd(env environment) *cobra.Command {
 		},
 	}
 }
-
-// newHelpCmd is cobra's, but for what it does with a command that does not exist.
-func newHelpCmd() *cobra.Command {
-	return &cobra.Command{
-		Use:   "help [COMMAND]",
-		Short: "Show the help of a command",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			about, rest, err := cmd.Root().Find(args)
-			if err != nil || len(rest) > 0 {
-				return noArgs(cmd.Root(), args)
-			}
-			return about.Help()
-		},
-	}
-}

@@ -365,7 +365,7 @@ func (d *daemon) watchdog(ctx context.Context) {
 	if err != nil {
 		d.log.Warn("no watchdog", "error", err)
 	}
-	d.notifier.RunWatchdog(ctx, interval, func(context.Context) error { return d.server.Probe() }, d.log)
+	d.notifier.RunWatchdog(ctx, interval, d.server.Probe, d.log)
 }
 
 // statusPause is how often the service manager's status line is brought up to

@@ -100,8 +100,8 @@ func sinceText(e client.Entry) string {
 }
 
 // entryTable is what ls shows.
-func entryTable(entries []client.Entry) *listing {
-	l := &listing{
+func entryTable(entries []client.Entry) *textTable {
+	l := &textTable{
 		columns: []string{"NAME", "MODE", "STATE", "AGE", "CLIENT", "ADDRESS", "TOKEN"},
 		elastic: []int{0, 4},
 	}

@@ -140,8 +140,8 @@ func (s *lockState) text(to screen) string {
 }
 
 // table shows holders before waiters.
-func (s *lockState) table() *listing {
-	l := &listing{columns: []string{"STATE", "SINCE", "AGE", "CLIENT", "ADDRESS", "TOKEN"}, elastic: []int{3}}
+func (s *lockState) table() *textTable {
+	l := &textTable{columns: []string{"STATE", "SINCE", "AGE", "CLIENT", "ADDRESS", "TOKEN"}, elastic: []int{3}}
 	limited := slices.ContainsFunc(s.waiters, func(e client.Entry) bool { return e.Max > 0 })
 	if limited {
 		l.columns = append(l.columns, "MAX")

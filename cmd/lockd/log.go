@@ -4,12 +4,10 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"os"
 	"strings"
 	"sync/atomic"
 
 	"github.com/lmittmann/tint"
-	"golang.org/x/term"
 
 	"lockd/internal/config"
 	"lockd/internal/systemd"
@@ -75,11 +73,6 @@ func autoFormat(env environment) string {
 		return "color"
 	}
 	return "text"
-}
-
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // tame makes values printable: tint, unlike slog's own handlers, prints escape

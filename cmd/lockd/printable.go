@@ -36,3 +36,19 @@ func printable(s string) string {
 // marks that turn the direction of writing, spaces that are not one. Invalid
 // UTF-8 is among them.
 func hidden(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }
+
+// shown is printable for a name in a text: the empty one is seen, too.
+func shown(name string) string {
+	if name == "" {
+		return `""`
+	}
+	return printable(name)
+}
+
+// orDash is printable for what may not be known.
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return printable(s)
+}

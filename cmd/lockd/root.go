@@ -22,7 +22,15 @@ type environment struct {
 const (
 	exitFailed      = 1
 	exitUsage       = 2 // wrong flags or a wrong configuration: trying again is useless
+	exitFree        = 3 // nobody holds the lock, where that was asked or no harm to who wanted it free
 	exitUnreachable = 69
+	exitInterrupted = 130 // as a shell has it of SIGINT
+
+	// Of run, beside those of the command.
+	exitLost        = 74  // the lock, so the command was ended
+	exitNotAcquired = 75  // unless -E says otherwise
+	exitCannotRun   = 126 // as a shell has it
+	exitNotFound    = 127 // as a shell has it
 )
 
 // An exitError is an error that decides the exit code, and may know a way out.
@@ -132,4 +140,19 @@ func onlySubcommands(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	return usageError(cmd, fmt.Errorf("%s needs a command", cmd.CommandPath()))
+}
+
+// newHelpCmd is cobra's, but for what it does with a command that does not exist.
+func newHelpCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "Show the help of a command",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			about, rest, err := cmd.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				return noArgs(cmd.Root(), args)
+			}
+			return about.Help()
+		},
+	}
 }

@@ -21,14 +21,6 @@ import (
 	"lockd/internal/job"
 )
 
-// Exit codes of run, beside those of the command.
-const (
-	exitLost        = 74  // the lock, so the command was ended
-	exitNotAcquired = 75  // unless -E says otherwise
-	exitCannotRun   = 126 // as a shell has it
-	exitNotFound    = 127 // as a shell has it
-)
-
 const (
 	// killAfter is how long a command has to end by itself when its lock is lost.
 	killAfter = 5 * time.Second

@@ -118,8 +118,8 @@ func infoOf(ctx context.Context, conn *client.Conn) (map[string]string, error) {
 	return info, err
 }
 
-func (s sample) table() *listing {
-	l := &listing{columns: []string{"NAME", "VALUE"}}
+func (s sample) table() *textTable {
+	l := &textTable{columns: []string{"NAME", "VALUE"}}
 	for _, key := range slices.Sorted(maps.Keys(s.info)) {
 		name, value := key, s.info[key]
 		if seconds, err := strconv.ParseUint(value, 10, 32); err == nil && key == "uptime_seconds" {
@@ -247,8 +247,8 @@ func (d *display) show(s sample, rates map[string]float64) error {
 	return err
 }
 
-func (d *display) table(s sample, rates map[string]float64) *listing {
-	l := &listing{columns: []string{"NAME", "VALUE", "PER SECOND"}}
+func (d *display) table(s sample, rates map[string]float64) *textTable {
+	l := &textTable{columns: []string{"NAME", "VALUE", "PER SECOND"}}
 	for _, key := range slices.Sorted(maps.Keys(s.counters)) {
 		if d.redraw && s.counters[key] == 0 {
 			continue

@@ -1,17 +1,11 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"io"
-	"os"
 	"strings"
-	"unicode/utf16"
-	"unicode/utf8"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
-	"golang.org/x/term"
 )
 
 const (
@@ -21,44 +15,24 @@ const (
 	columnGap    = 2
 )
 
-// A screen is what text is laid out for. The zero value is a pipe or a file: as
-// wide as need be, and without colours.
-type screen struct {
-	width, height int // in characters; 0: no end
-	bold          bool
-}
-
-func screenOf(w io.Writer, env environment) screen {
-	if !isTerminal(w) {
-		return screen{}
-	}
-	noColor, _ := env.lookupEnv("NO_COLOR")
-	kind, _ := env.lookupEnv("TERM")
-	s := screen{bold: noColor == "" && kind != "dumb"}
-	if width, height, err := term.GetSize(int(w.(*os.File).Fd())); err == nil {
-		s.width, s.height = width, height
-	}
-	return s
-}
-
-// A listing is a table without lines between its cells, which are printable.
-type listing struct {
+// A textTable is a table without lines between its cells, which are printable.
+type textTable struct {
 	columns []string
 	elastic []int // the columns that are cut first, counted from 0
 	numbers []int // the columns that are flush right
 	rows    [][]string
 }
 
-func (l *listing) add(cells ...string) { l.rows = append(l.rows, cells) }
+func (l *textTable) add(cells ...string) { l.rows = append(l.rows, cells) }
 
 // print prints what is laid out for standard output.
-func (l *listing) print(env environment) error {
+func (l *textTable) print(env environment) error {
 	_, err := io.WriteString(env.stdout, l.render(screenOf(env.stdout, env)))
 	return err
 }
 
 // render lays the table out. On a terminal no line is wider than that.
-func (l *listing) render(s screen) string {
+func (l *textTable) render(s screen) string {
 	t := table.NewWriter()
 	t.SetStyle(table.Style{
 		Box:    table.BoxStyle{PaddingRight: strings.Repeat(" ", columnGap)},
@@ -93,7 +67,7 @@ func cells(texts []string) table.Row {
 
 // configs say how the columns are set in so many characters, 0 for as many as
 // need be.
-func (l *listing) configs(width int) []table.ColumnConfig {
+func (l *textTable) configs(width int) []table.ColumnConfig {
 	configs := make([]table.ColumnConfig, len(l.columns))
 	for i := range configs {
 		configs[i].Number = i + 1
@@ -112,7 +86,7 @@ func (l *listing) configs(width int) []table.ColumnConfig {
 
 // limits takes from the widest elastic column until all fit, or none of these has
 // anything to give.
-func (l *listing) limits(width int) []int {
+func (l *textTable) limits(width int) []int {
 	widths := l.widths()
 	excess := columnGap*(len(widths)-1) - width
 	for _, w := range widths {
@@ -141,7 +115,7 @@ func snip(s string, width int) string {
 	return text.Snip(s, width, cut)
 }
 
-func (l *listing) widths() []int {
+func (l *textTable) widths() []int {
 	widths := make([]int, len(l.columns))
 	for _, row := range append([][]string{l.columns}, l.rows...) {
 		for i, s := range row {
@@ -149,63 +123,4 @@ func (l *listing) widths() []int {
 		}
 	}
 	return widths
-}
-
-// shown is printable for a name in a text: the empty one is seen, too.
-func shown(name string) string {
-	if name == "" {
-		return `""`
-	}
-	return printable(name)
-}
-
-// orDash is printable for what may not be known.
-func orDash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return printable(s)
-}
-
-// unlessText returns the bytes of what is not UTF-8, which JSON would show as
-// something else.
-func unlessText(s string) []byte {
-	if utf8.ValidString(s) {
-		return nil
-	}
-	return []byte(s)
-}
-
-// printJSON prints an object in a line of its own.
-func printJSON(env environment, v any) error { return printObjects(env, []any{v}) }
-
-// printObjects prints a line for each object, all in one piece.
-func printObjects[T any](env environment, objects []T) error {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	for _, o := range objects {
-		if err := e.Encode(o); err != nil {
-			return err
-		}
-	}
-	_, err := env.stdout.Write(escapeHidden(b.Bytes()))
-	return err
-}
-
-// escapeHidden escapes what a terminal would not simply show. JSON demands that
-// only of the controls in ASCII; to a program it is the same.
-func escapeHidden(line []byte) []byte {
-	escaped := make([]byte, 0, len(line))
-	for _, r := range string(line) {
-		if r == '\n' || r == utf8.RuneError || !hidden(r) {
-			escaped = utf8.AppendRune(escaped, r)
-			continue
-		}
-		for _, unit := range utf16.Encode([]rune{r}) {
-			const digits = "0123456789abcdef"
-			escaped = append(escaped, '\\', 'u', digits[unit>>12], digits[unit>>8&15], digits[unit>>4&15], digits[unit&15])
-		}
-	}
-	return escaped
 }

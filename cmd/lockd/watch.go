@@ -4,12 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 
 	"lockd/client"
 )
@@ -75,39 +72,6 @@ func watch(ctx context.Context, env environment, o oneReply, prefix string) erro
 		}
 	}
 	return nil
-}
-
-// readerCheck is how often it is looked whether anybody reads.
-const readerCheck = 500 * time.Millisecond
-
-// whileRead returns a context that ends also when w is a pipe whose reader has
-// gone: with rare events "lockd watch | head -1" would stay for hours.
-func whileRead(ctx context.Context, w io.Writer) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(ctx)
-	f, ok := w.(*os.File)
-	if !ok || isTerminal(w) {
-		return ctx, cancel
-	}
-	done := make(chan struct{})
-	fd := int32(f.Fd())
-	go func() {
-		defer close(done)
-		for ctx.Err() == nil && !readerGone(fd) {
-			select {
-			case <-ctx.Done():
-			case <-time.After(readerCheck):
-			}
-		}
-		cancel()
-	}()
-	return ctx, func() { cancel(); <-done }
-}
-
-// readerGone reports a pipe without a reader. The poll does not wait.
-func readerGone(fd int32) bool {
-	fds := []unix.PollFd{{Fd: fd}}
-	n, err := unix.Poll(fds, 0)
-	return err == nil && n > 0 && fds[0].Revents&unix.POLLERR != 0
 }
 
 // eventJSON has the keys of an entry of ls where they mean the same.

@@ -66,7 +66,7 @@ func who(ctx context.Context, env environment, o oneReply, name []string) error 
 		}
 		return printObjects(env, objects)
 	}
-	l := &listing{columns: []string{"ADDRESS", "NAME"}, elastic: []int{1}}
+	l := &textTable{columns: []string{"ADDRESS", "NAME"}, elastic: []int{1}}
 	for _, id := range ids {
 		l.add(orDash(id.Address), shown(id.Name))
 	}

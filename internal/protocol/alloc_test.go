@@ -65,7 +65,7 @@ func TestTakingArgumentsApartAllocatesNothing(t *testing.T) {
 			protocol.ParseWait(arg)
 			protocol.ParseSharedWait(arg)
 			protocol.ParseBreak(arg)
-			protocol.ParseListing(arg)
+			protocol.ParseLs(arg)
 			protocol.ParseLevel(arg)
 			protocol.VerbOf(arg)
 		})

@@ -57,9 +57,9 @@ func ParseBreak(arg []byte) (shared bool, token uint64, name []byte, ok bool) {
 	return shared, uint64(n), name, ok && (shared || string(mode) == "x")
 }
 
-// ParseListing takes the argument of [Listing] apart: which modes, and how the
+// ParseLs takes the argument of [Ls] apart: which modes, and how the
 // names begin.
-func ParseListing(arg []byte) (exclusive, shared bool, prefix []byte, ok bool) {
+func ParseLs(arg []byte) (exclusive, shared bool, prefix []byte, ok bool) {
 	if len(arg) == 0 {
 		return true, true, nil, true
 	}
@@ -102,11 +102,4 @@ func parseNumber(word []byte, limit int64) (int64, bool) {
 	}
 	n, err := strconv.ParseInt(string(word), 10, 64)
 	return n, err == nil && n <= limit
-}
-
-// VerbOf returns the command word of a line, and reports false for a line of
-// blanks. Unlike [Parse] it leaves the line as it is.
-func VerbOf(line []byte) (Verb, bool) {
-	word, _ := cutWord(trim(line))
-	return parseVerb(word), len(word) > 0
 }

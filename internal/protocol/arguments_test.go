@@ -140,7 +140,7 @@ func TestParseBreak(t *testing.T) {
 	}
 }
 
-func TestParseListing(t *testing.T) {
+func TestParseLs(t *testing.T) {
 	tests := []struct {
 		arg               string
 		exclusive, shared bool
@@ -162,9 +162,9 @@ func TestParseListing(t *testing.T) {
 		{arg: "*"},
 	}
 	for _, tt := range tests {
-		exclusive, shared, prefix, ok := protocol.ParseListing([]byte(tt.arg))
+		exclusive, shared, prefix, ok := protocol.ParseLs([]byte(tt.arg))
 		if ok != tt.ok || ok && (exclusive != tt.exclusive || shared != tt.shared || string(prefix) != tt.prefix) {
-			t.Errorf("ParseListing(%q) = %t, %t, %q, %t; want %t, %t, %q, %t",
+			t.Errorf("ParseLs(%q) = %t, %t, %q, %t; want %t, %t, %q, %t",
 				tt.arg, exclusive, shared, prefix, ok, tt.exclusive, tt.shared, tt.prefix, tt.ok)
 		}
 	}
@@ -306,11 +306,11 @@ func checkBreakAndListing(t *testing.T, arg []byte) {
 	if ok && (shared != (mode == "s") || token != wantToken.Uint64() || string(name) != wantName) {
 		t.Fatalf("ParseBreak(%q) = %t, %d, %q", arg, shared, token, name)
 	}
-	exclusive, shared, prefix, ok := protocol.ParseListing(arg)
+	exclusive, shared, prefix, ok := protocol.ParseLs(arg)
 	if want := mode == "x" || mode == "s" || mode == "-" || mode == ""; ok != want {
-		t.Fatalf("ParseListing(%q): %t", arg, ok)
+		t.Fatalf("ParseLs(%q): %t", arg, ok)
 	}
 	if ok && (exclusive != (mode != "s") || shared != (mode != "x") || string(prefix) != rest) {
-		t.Fatalf("ParseListing(%q) = %t, %t, %q", arg, exclusive, shared, prefix)
+		t.Fatalf("ParseLs(%q) = %t, %t, %q", arg, exclusive, shared, prefix)
 	}
 }

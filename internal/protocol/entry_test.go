@@ -12,7 +12,7 @@ import (
 
 func encode(entries ...protocol.Entry) string {
 	text := []byte("before\n")
-	lines := protocol.NewEntryEncoder()
+	lines := new(protocol.EntryEncoder)
 	for _, e := range entries {
 		text = lines.Append(text, e)
 	}

@@ -58,7 +58,7 @@ func FuzzEntryEncoder(f *testing.F) {
 		}
 		second := first
 		second.Since, second.Waiting = time.UnixMilli(ms+more%2000), !first.Waiting
-		e := NewEntryEncoder()
+		e := new(EntryEncoder)
 		for _, entry := range []Entry{first, second} {
 			if got, want := string(e.Append([]byte("before"), entry)), "before"+obviously(t, entry); got != want {
 				t.Errorf("%+v is worded\n%s, want\n%s", entry, got, want)
@@ -68,7 +68,7 @@ func FuzzEntryEncoder(f *testing.F) {
 }
 
 func BenchmarkEntryEncoder(b *testing.B) {
-	e, dst := NewEntryEncoder(), make([]byte, 0, 1<<10)
+	e, dst := new(EntryEncoder), make([]byte, 0, 1<<10)
 	entry := Entry{Name: []byte("some/lock/123456"), Addr: "127.0.0.1:40000", Token: 1_774_785_906_789, Since: time.UnixMilli(1_774_785_906_789), Age: time.Minute}
 	b.ReportAllocs()
 	for b.Loop() {

@@ -92,7 +92,7 @@ var words = map[string]protocol.Verb{
 	"sd": protocol.SharedList, "sg": protocol.SharedGet, "si": protocol.SharedInspect,
 	"sr": protocol.SharedRelease, "who": protocol.Who,
 	"cancel": protocol.Cancel, "fr": protocol.Break, "gw": protocol.GetWait, "info": protocol.Info,
-	"kick": protocol.Kick, "ls": protocol.Listing, "ping": protocol.Ping, "sgw": protocol.SharedGetWait,
+	"kick": protocol.Kick, "ls": protocol.Ls, "ping": protocol.Ping, "sgw": protocol.SharedGetWait,
 	"unwatch": protocol.Unwatch, "watch": protocol.Watch,
 }
 

@@ -25,7 +25,7 @@ const (
 	Iam                       // iam
 	Info                      // info
 	Kick                      // kick
-	Listing                   // ls
+	Ls                        // ls
 	Me                        // me
 	Ping                      // ping
 	Stats                     // q
@@ -52,7 +52,7 @@ func (v Verb) Level() int {
 	switch v {
 	case Unknown:
 		return 0
-	case Cancel, Break, GetWait, Info, Kick, Listing, Ping, SharedGetWait, Unwatch, Watch:
+	case Cancel, Break, GetWait, Info, Kick, Ls, Ping, SharedGetWait, Unwatch, Watch:
 		return 2
 	}
 	return 1
@@ -136,7 +136,7 @@ func parseVerb(word []byte) Verb {
 	case "ping":
 		return Ping
 	case "ls":
-		return Listing
+		return Ls
 	case "watch":
 		return Watch
 	case "unwatch":
@@ -207,4 +207,11 @@ func squeeze(b []byte) []byte {
 		b[i] = ' '
 	}
 	return out
+}
+
+// VerbOf returns the command word of a line, and reports false for a line of
+// blanks. Unlike [Parse] it leaves the line as it is.
+func VerbOf(line []byte) (Verb, bool) {
+	word, _ := cutWord(trim(line))
+	return parseVerb(word), len(word) > 0
 }

@@ -117,14 +117,6 @@ func (s *Server) equip(sock *socket, set *Settings) {
 	}
 }
 
-func (s *Server) logRefusal(address string, why refusal, more ...slog.Attr) {
-	attrs := []slog.Attr{slog.String("address", address), slog.String("reason", refusalNames[why])}
-	if why == refusedLimit {
-		attrs = append(attrs, slog.Int("limit", s.settings.Load().MaxConnections))
-	}
-	s.throttle.warn(topicRefused, "connection refused", append(attrs, more...)...)
-}
-
 // How much settle does at least, and how long it goes on at most beyond that.
 const (
 	settleClients = 64

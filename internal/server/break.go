@@ -99,3 +99,13 @@ func (s *Server) has(c *conn) bool {
 	_, there := s.conns[c]
 	return there
 }
+
+// mayBreak tells whether the client may use the commands for admins. A Unix
+// socket's client has no IP address.
+func (c *conn) mayBreak() bool {
+	if c.settings.Admin == nil {
+		return false
+	}
+	ip := ipOf(c.session.Addr())
+	return (ip.IsValid() || c.transport == Unix) && c.settings.Admin(ip)
+}

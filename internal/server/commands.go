@@ -44,8 +44,8 @@ func (c *conn) handle(verb protocol.Verb, arg []byte) {
 		c.sharedGetWait(arg)
 	case protocol.Cancel:
 		c.cancel(arg)
-	case protocol.Listing:
-		c.listing(arg)
+	case protocol.Ls:
+		c.ls(arg)
 	case protocol.Watch:
 		c.watch(arg)
 	case protocol.Unwatch:
@@ -72,7 +72,7 @@ var costs = func() (costs [protocol.NumVerbs]int32) {
 	}
 	costs[protocol.Stats] = briefAllowance / 4
 	for _, verb := range []protocol.Verb{
-		protocol.List, protocol.SharedList, protocol.Dump, protocol.Listing, protocol.Who,
+		protocol.List, protocol.SharedList, protocol.Dump, protocol.Ls, protocol.Who,
 		protocol.Watch, protocol.Unwatch, protocol.Break, protocol.Kick,
 	} {
 		costs[verb] = tooMuch
@@ -232,14 +232,4 @@ func onOff(on bool) string {
 		return "on"
 	}
 	return "off"
-}
-
-// mayBreak tells whether the client may use the commands for admins. A Unix
-// socket's client has no IP address.
-func (c *conn) mayBreak() bool {
-	if c.settings.Admin == nil {
-		return false
-	}
-	ip := ipOf(c.session.Addr())
-	return (ip.IsValid() || c.transport == Unix) && c.settings.Admin(ip)
 }

@@ -56,7 +56,7 @@ type conn struct {
 	session   *locks.Session
 	transport Transport
 	brief     bool // who acts must be free again soon
-	left      bool // something is left to one who need not
+	deferred  bool // something is left to one who need not
 	spoken    bool // a line has come, so that none is the first any more
 	cancelled bool // the next line is the cancel that has ended a wait
 	ended     bool // the client will send no more
@@ -112,7 +112,7 @@ func (c *conn) perReply() bool { return c.transport == WebSocket }
 // begin has the connection be served from now on. It does not wait. What the client has
 // sent already, as most have, is answered.
 func (c *conn) begin() {
-	c.state.Or(stirred)
+	c.state.Or(ready)
 	switch {
 	case c.debugs(): // a log might wait
 		c.srv.poller.aside.Store(true)
@@ -134,7 +134,7 @@ func (c *conn) turn(signals uint32) {
 	switch {
 	case c.cut.Load():
 		err = errInterrupted
-	case signals&(stirred|hungUp) != 0 && !c.ended:
+	case signals&(ready|hungUp) != 0 && !c.ended:
 		var more bool
 		in, more, err = c.link.receive(in, signals&hungUp != 0, c.srv.settings.Load().LineBytes)
 		if more {
@@ -175,8 +175,8 @@ func (c *conn) advance() {
 			break
 		}
 	}
-	if c.ended && !c.left && c.err == nil {
-		if c.runLast(); c.err == nil && !c.left {
+	if c.ended && !c.deferred && c.err == nil {
+		if c.runLast(); c.err == nil && !c.deferred {
 			c.err = io.EOF
 		}
 	}
@@ -187,7 +187,7 @@ func (c *conn) answer() {
 	c.flush()
 	c.sendEvents()
 	if c.brief && c.perReply() && !c.link.roomy() {
-		c.left = true // flushing might wait
+		c.deferred = true // flushing might wait
 	} else {
 		c.fail(c.link.flush())
 	}
@@ -213,14 +213,14 @@ func (c *conn) now() time.Duration {
 // run executes the lines in what was received, up to one that has to wait, or that
 // is left to others.
 func (c *conn) run() {
-	for c.err == nil && c.pending == nil && !c.left {
+	for c.err == nil && c.pending == nil && !c.deferred {
 		line, rest, cut := c.lines.Next(c.unread, c.settings.LineBytes)
 		if cut == protocol.Incomplete {
 			c.unread = rest
 			return
 		}
 		if c.isCommand(line, cut) {
-			if c.execute(line); c.left {
+			if c.execute(line); c.deferred {
 				c.unread = c.unread[len(c.unread)-len(rest)-len("\n")-len(line):] // without what was passed over
 				return
 			}
@@ -270,7 +270,7 @@ func (c *conn) runLast() {
 		c.stripe.read[protocol.Unknown].Add(1)
 	default:
 		if c.isCommand(c.unread, protocol.Complete) {
-			if c.execute(c.unread); c.left {
+			if c.execute(c.unread); c.deferred {
 				return
 			}
 			c.srv.answerGranted()
@@ -307,7 +307,7 @@ func (c *conn) execute(line []byte) {
 		return
 	}
 	if c.brief && !c.affords(command) {
-		c.left = true
+		c.deferred = true
 		return
 	}
 	c.stripe.read[command.Verb].Add(1)
@@ -374,7 +374,7 @@ func (c *conn) sendReplies() {
 	}
 	c.fail(c.link.write(c.out))
 	if c.brief && c.link.backlogged() { // the next one might wait
-		c.left = true
+		c.deferred = true
 	}
 }
 

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"log/slog"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -97,3 +98,11 @@ func (g *gate) refusals() []Count {
 // CountRefused counts a client that another endpoint of the program has refused
 // for its address.
 func (s *Server) CountRefused() { s.gate.refuse(refusedFrom) }
+
+func (s *Server) logRefusal(address string, why refusal, more ...slog.Attr) {
+	attrs := []slog.Attr{slog.String("address", address), slog.String("reason", refusalNames[why])}
+	if why == refusedLimit {
+		attrs = append(attrs, slog.Int("limit", s.settings.Load().MaxConnections))
+	}
+	s.throttle.warn(topicRefused, "connection refused", append(attrs, more...)...)
+}

@@ -79,12 +79,12 @@ func (c *conn) openShared(name []byte) {
 	c.out = append(c.out, ":["...)
 }
 
-// listing answers ls: a line for each who holds a lock or waits for one.
-func (c *conn) listing(arg []byte) {
-	exclusive, shared, prefix, ok := protocol.ParseListing(arg)
+// ls answers ls: a line for each who holds a lock or waits for one.
+func (c *conn) ls(arg []byte) {
+	exclusive, shared, prefix, ok := protocol.ParseLs(arg)
 	switch {
 	case !ok:
-		c.out = protocol.AppendBadArguments(c.out, protocol.Listing)
+		c.out = protocol.AppendBadArguments(c.out, protocol.Ls)
 		return
 	case !c.settings.Dump:
 		c.out = protocol.AppendEnd(protocol.AppendDisabled(c.out))
@@ -92,7 +92,7 @@ func (c *conn) listing(arg []byte) {
 	}
 	q := locks.Query{Exclusive: exclusive, Shared: shared, Name: prefix, Waiters: true}
 	clock, wall := c.now(), time.Now()
-	lines := protocol.NewEntryEncoder()
+	lines := new(protocol.EntryEncoder)
 	c.eachEntry(q, func(_ int, e locks.Entry) {
 		age := max(clock-e.Since, 0)
 		c.out = lines.Append(c.out, protocol.Entry{
@@ -157,8 +157,8 @@ func (c *conn) who(name []byte) {
 	})
 }
 
-// errTooLong ends a client whose listing does not fit the memory for them.
-var errTooLong = errors.New("the listing takes more memory than limits.snapshot_bytes has left, and a WebSocket needs it in one piece")
+// errListingTooLarge ends a client whose listing does not fit the memory for them.
+var errListingTooLarge = errors.New("the listing takes more memory than limits.snapshot_bytes has left, and a WebSocket needs it in one piece")
 
 // flushListing sends a part of a listing, or where it must be whole sees to it that
 // there is memory for it. It reports whether the listing can go on.
@@ -172,7 +172,7 @@ func (c *conn) flushListing(s *share) bool {
 			more = max(more, int64(outputSize))
 			s.reply += more
 			if !c.srv.snapshots.grow(s, more) {
-				c.err = errTooLong
+				c.err = errListingTooLarge
 			}
 		}
 	}

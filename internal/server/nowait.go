@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// readNow and writeNow are recv(2) and send(2) on a socket that do not wait, and
+// recvNow and sendNow are recv(2) and send(2) on a socket that do not wait, and
 // pollNow is epoll_wait(2) that does not wait. Package syscall would tell
 // the scheduler of each call that its thread may be gone for long. That costs by
 // itself; and where the kernel has taken the processor from a thread in such a call,
@@ -22,13 +22,13 @@ import (
 // In the kernel recv and send take a shorter way than read and write, which know files
 // of all kinds: 3 % less processor time for a request, and 4 to 6 % more requests.
 
-// readNow returns the number of bytes read, and 0 with an error.
-func readNow(fd int, p []byte) (int, unix.Errno) {
+// recvNow returns the number of bytes read, and 0 with an error.
+func recvNow(fd int, p []byte) (int, unix.Errno) {
 	return callNow(unix.SYS_RECVFROM, fd, unsafe.Pointer(unsafe.SliceData(p)), len(p), unix.MSG_DONTWAIT)
 }
 
-// writeNow returns the number of bytes written, and 0 with an error.
-func writeNow(fd int, p []byte) (int, unix.Errno) {
+// sendNow returns the number of bytes written, and 0 with an error.
+func sendNow(fd int, p []byte) (int, unix.Errno) {
 	return callNow(unix.SYS_SENDTO, fd, unsafe.Pointer(unsafe.SliceData(p)), len(p), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
 }
 

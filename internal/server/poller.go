@@ -72,7 +72,7 @@ func (p *poller) open() (err error) {
 		return os.NewSyscallError("epoll_create1", err)
 	}
 	opened = append(opened, p.epoll)
-	for fd, events := range map[*int]uint32{&p.bell: unix.EPOLLIN, &p.pulse: unix.EPOLLIN | anew} {
+	for fd, events := range map[*int]uint32{&p.bell: unix.EPOLLIN, &p.pulse: unix.EPOLLIN | edgeTriggered} {
 		if *fd, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
 			return os.NewSyscallError("eventfd", err)
 		}
@@ -131,8 +131,8 @@ func (p *poller) stop() {
 	}
 }
 
-// anew has the poller tell of what happens once, when it does.
-const anew = 1 << 31 // EPOLLET, which package unix has as a negative number
+// edgeTriggered has the poller tell of what happens once, when it does.
+const edgeTriggered = 1 << 31 // EPOLLET, which package unix has as a negative number
 
 func (p *poller) control(op, fd int, events uint32) error {
 	err := unix.EpollCtl(p.epoll, op, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)})
@@ -175,7 +175,7 @@ func (p *poller) addListener(l *Listener) error {
 		p.listeners = make(map[int]*Listener)
 	}
 	p.listeners[l.fd] = l
-	return p.control(unix.EPOLL_CTL_ADD, l.fd, unix.EPOLLIN|anew)
+	return p.control(unix.EPOLL_CTL_ADD, l.fd, unix.EPOLLIN|edgeTriggered)
 }
 
 // removeListener must come before the descriptor is closed, which another process may
@@ -255,12 +255,6 @@ type loop struct {
 	finishing  []actor // the same, of the round before
 }
 
-// An actor is a conn or a Listener.
-type actor interface {
-	// step gives it a turn. It reports whether it must have another.
-	step(brief bool) (again bool)
-}
-
 func newLoop(p *poller) *loop {
 	return &loop{poller: p, events: make([]unix.EpollEvent, eventsAtOnce)}
 }
@@ -324,7 +318,7 @@ func (l *loop) tell(e *unix.EpollEvent) {
 	case fd == l.poller.pulse:
 		l.poller.felt <- struct{}{}
 	default:
-		if ln := l.poller.listener(fd); ln != nil && ln.signal(stirred) && l.act(ln) {
+		if ln := l.poller.listener(fd); ln != nil && ln.signal(ready) && l.act(ln) {
 			l.poller.call() // a turn of it takes long
 		}
 	}
@@ -336,38 +330,4 @@ func (l *loop) act(a actor) (again bool) {
 		l.unfinished = append(l.unfinished, a)
 	}
 	return again
-}
-
-// A socketTable finds sockets by their descriptors. Get may be called by any.
-type socketTable struct {
-	growing sync.Mutex
-	pages   atomic.Pointer[[]*socketPage]
-}
-
-type socketPage [1 << 10]atomic.Pointer[socket]
-
-func (t *socketTable) get(fd int) *socket {
-	page, place := fd/len(socketPage{}), fd%len(socketPage{})
-	if pages := t.pages.Load(); pages != nil && page < len(*pages) {
-		return (*pages)[page][place].Load()
-	}
-	return nil
-}
-
-func (t *socketTable) set(fd int, s *socket) {
-	page, place := fd/len(socketPage{}), fd%len(socketPage{})
-	t.growing.Lock()
-	defer t.growing.Unlock()
-	var pages []*socketPage
-	if there := t.pages.Load(); there != nil {
-		pages = *there
-	}
-	if page >= len(pages) {
-		pages = append([]*socketPage(nil), pages...)
-		for page >= len(pages) {
-			pages = append(pages, new(socketPage))
-		}
-		t.pages.Store(&pages)
-	}
-	pages[page][place].Store(s)
 }

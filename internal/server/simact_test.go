@@ -242,7 +242,7 @@ func (w *simWorld) drawOther(c *simClient) *simCommand {
 		{verb: protocol.Ping, line: "ping"},
 		{verb: protocol.Me, line: "me"},
 		{verb: protocol.Stats, line: "q"},
-		{verb: protocol.Listing, line: "ls"},
+		{verb: protocol.Ls, line: "ls"},
 		{verb: protocol.Watch, line: "watch"},
 		{verb: protocol.Watch, line: "watch a"},
 		{verb: protocol.Unwatch, line: "unwatch"},

@@ -113,7 +113,7 @@ func exactReason(o simOutcome) string {
 func (w *simWorld) wantExactListings() {
 	for _, a := range w.answers {
 		switch a.command.verb {
-		case protocol.Listing:
+		case protocol.Ls:
 			w.wantExactEntries(a)
 		case protocol.Stats:
 			w.wantExactCounters(a)

@@ -57,7 +57,7 @@ func (l *simLink) stir() {
 	l.mu.Lock()
 	brief := l.dice.below(2) == 0
 	l.mu.Unlock()
-	if !l.conn.signal(stirred) {
+	if !l.conn.signal(ready) {
 		return
 	}
 	go func() {

@@ -88,7 +88,7 @@ func (w *simWorld) receiveLine(c *simClient, line string, write simWrite) bool {
 // lastLine tells whether a line is the last of the reply to a command.
 func (c *simClient) lastLine(v protocol.Verb, line string) bool {
 	switch {
-	case v == protocol.Listing || v == protocol.Stats && c.level > 1:
+	case v == protocol.Ls || v == protocol.Stats && c.level > 1:
 		return line == ""
 	case v == protocol.Stats:
 		return strings.HasPrefix(line, "shared_orphans: ")
@@ -111,7 +111,7 @@ var simJudges = [protocol.NumVerbs]func(w *simWorld, c *simClient, a *simAnswer)
 	protocol.Iam:           (*simWorld).judgeIam,
 	protocol.Watch:         (*simWorld).judgeWatch,
 	protocol.Unwatch:       (*simWorld).judgeWatch,
-	protocol.Listing:       (*simWorld).judgeListing,
+	protocol.Ls:            (*simWorld).judgeListing,
 	protocol.Stats:         (*simWorld).judgeListing,
 	protocol.Ping:          func(*simWorld, *simClient, *simAnswer) string { return "1 pong" },
 	protocol.Unknown: func(_ *simWorld, _ *simClient, a *simAnswer) string {

@@ -25,12 +25,12 @@ type socket struct {
 	fd        int // non-blocking; Close closes it
 	srv       *Server
 	transport Transport
-	counted   bool        // by the gate
-	attached  bool        // the poller knows it
-	cut       atomic.Bool // interrupt was called
+	counted   bool          // by the gate
+	attached  bool          // the poller knows it
+	cut       atomic.Bool   // interrupt was called
 	dead      time.Duration // without a sign of life after which the kernel gives the client up, at the earliest
-	addr      string      // as clients are shown it (docs/protocol.md, "Connections")
-	conn      *conn       // nil until there is one; set before the poller knows the socket
+	addr      string        // as clients are shown it (docs/protocol.md, "Connections")
+	conn      *conn         // nil until there is one; set before the poller knows the socket
 
 	// backlog has the replies that the kernel would not take, and is nil while it
 	// takes them. It is set by who writes.
@@ -87,7 +87,7 @@ func setKeepalive(fd int, k Keepalive) error {
 }
 
 // awaited is what the poller is to tell the socket, each time it happens anew.
-const awaited = unix.EPOLLIN | unix.EPOLLPRI | unix.EPOLLRDHUP | anew
+const awaited = unix.EPOLLIN | unix.EPOLLPRI | unix.EPOLLRDHUP | edgeTriggered
 
 // happened is called by the poller. It returns the connection where the caller has to
 // act for it now.
@@ -99,10 +99,10 @@ func (s *socket) happened(events uint32) *conn {
 	}
 	signals := uint32(0)
 	if events&unix.EPOLLIN != 0 {
-		signals = stirred
+		signals = ready
 	}
 	if events&(unix.EPOLLPRI|unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
-		signals = stirred | hungUp
+		signals = ready | hungUp
 	}
 	if signals == 0 || !s.conn.signal(signals) {
 		return nil
@@ -120,7 +120,7 @@ func (s *socket) receive(in []byte, hungUp bool, limit int) (out []byte, more bo
 		return in, false, b.failure()
 	}
 	buf := roomFor(in, limit, &s.srv.inputs)
-	n, errno := readNow(s.fd, buf[len(buf):cap(buf)])
+	n, errno := recvNow(s.fd, buf[len(buf):cap(buf)])
 	if n > 0 {
 		buf = buf[:len(buf)+n]
 		return buf, hungUp || len(buf) == cap(buf), nil
@@ -134,7 +134,7 @@ func (s *socket) receive(in []byte, hungUp bool, limit int) (out []byte, more bo
 	case 0:
 		return in, false, io.EOF
 	default:
-		return in, false, os.NewSyscallError("read", errno)
+		return in, false, os.NewSyscallError("recv", errno)
 	}
 }
 
@@ -185,12 +185,12 @@ func (s *socket) writeSome(p []byte) (n int, err error) {
 		if s.cut.Load() {
 			return n, errInterrupted
 		}
-		more, errno := writeNow(s.fd, p[n:min(len(p), n+outputSize)]) // long ones in parts
+		more, errno := sendNow(s.fd, p[n:min(len(p), n+outputSize)]) // long ones in parts
 		switch {
 		case errno == unix.EAGAIN:
 			return n, nil
 		case errno != 0:
-			return n, os.NewSyscallError("write", errno)
+			return n, os.NewSyscallError("send", errno)
 		}
 		n += more
 	}

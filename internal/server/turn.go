@@ -16,9 +16,9 @@ type turns struct{ state atomic.Uint32 }
 
 // The state of turns.
 const (
-	stirred uint32 = 1 << iota // something has happened since the last turn began
-	hungUp                     // it may be the end of the stream, or an error
-	owned                      // somebody acts
+	ready  uint32 = 1 << iota // something has happened since the last turn began
+	hungUp                    // it may be the end of the stream, or an error
+	owned                     // somebody acts
 )
 
 // signal notes that something has happened. It reports whether the caller has to act
@@ -36,7 +36,7 @@ func (t *turns) rest() bool { return t.state.CompareAndSwap(owned, 0) }
 // wake has the connection look at all there is to see soon. Anybody may call it,
 // under any mutex, and it does not wait.
 func (c *conn) wake() {
-	if c.signal(stirred) {
+	if c.signal(ready) {
 		c.actAside()
 	}
 }
@@ -67,10 +67,10 @@ func (c *conn) step(brief bool) (again bool) {
 		c.actAside()
 		return false
 	}
-	c.brief, c.left, c.allowance = brief, false, briefAllowance
+	c.brief, c.deferred, c.allowance = brief, false, briefAllowance
 	c.turn(c.state.Swap(owned))
 	switch {
-	case c.left, c.err != nil && brief && !c.endsSoon():
+	case c.deferred, c.err != nil && brief && !c.endsSoon():
 		c.actAside()
 		return false
 	case c.err == errRefused && c.lingers(): // and is not over yet
@@ -87,3 +87,9 @@ func (c *conn) step(brief bool) (again bool) {
 
 // briefAllowance is what a brief turn may cost, in units of a cheap command.
 const briefAllowance = 256
+
+// An actor is a conn or a Listener.
+type actor interface {
+	// step gives it a turn. It reports whether it must have another.
+	step(brief bool) (again bool)
+}

@@ -1,6 +1,6 @@
-// Package systemd speaks the three small protocols between a service and
-// systemd: notification (sd_notify), the watchdog, and the journal's native
-// logging protocol. Outside systemd everything in it is a no-op or says so.
+// Package systemd has what a service and systemd say to each other: passed sockets,
+// notification (sd_notify), the watchdog, and the journal's native logging protocol.
+// Outside systemd everything in it is a no-op or says so.
 package systemd
 
 import (

@@ -22,22 +22,22 @@ func WatchdogInterval() (time.Duration, error) {
 
 // RunWatchdog restarts the manager's watchdog timer at once and then every
 // half interval, each time only after probe returned nil, until ctx is done.
-// It blocks; with an interval of 0 it returns at once. A probe gets half an
-// interval and is not called again before it returned. When probes begin to
-// fail, and when they succeed again, that is logged once.
+// It blocks; with an interval of 0 it returns at once. A probe is not called again
+// before it returned, so one that never does gives no sign of life, and the manager
+// restarts the service. When probes begin to fail, and when they succeed again, that
+// is logged once.
 //
 // The first sign of life is due at once because READY=1 does not restart the
 // timer that has been running since the process was started.
-func (n *Notifier) RunWatchdog(ctx context.Context, interval time.Duration, probe func(context.Context) error, log *slog.Logger) {
+func (n *Notifier) RunWatchdog(ctx context.Context, interval time.Duration, probe func() error, log *slog.Logger) {
 	if interval <= 0 {
 		return
 	}
-	period := max(interval/2, 1)
-	ticker := time.NewTicker(period)
+	ticker := time.NewTicker(max(interval/2, 1))
 	defer ticker.Stop()
 	failing := false
 	for {
-		err := n.proveAlive(ctx, period, probe)
+		err := n.proveAlive(probe)
 		if ctx.Err() != nil {
 			return
 		}
@@ -50,10 +50,8 @@ func (n *Notifier) RunWatchdog(ctx context.Context, interval time.Duration, prob
 	}
 }
 
-func (n *Notifier) proveAlive(ctx context.Context, limit time.Duration, probe func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	if err := probe(ctx); err != nil {
+func (n *Notifier) proveAlive(probe func() error) error {
+	if err := probe(); err != nil {
 		return err
 	}
 	return n.Watchdog()
@@ -64,7 +62,7 @@ func (n *Notifier) proveAlive(ctx context.Context, limit time.Duration, probe fu
 func logChange(log *slog.Logger, failing bool, err error) bool {
 	switch {
 	case err != nil && !failing:
-		log.Error("watchdog probe fails, systemd will restart the service unless it recovers", "err", err)
+		log.Error("watchdog probe fails, systemd will restart the service unless it recovers", "error", err)
 	case err == nil && failing:
 		log.Info("watchdog probe succeeds again")
 	}

@@ -102,7 +102,7 @@ func TestEntriesAreReadAsTheyWereMeant(t *testing.T) {
 		case want.Shared:
 			want.Max = drawCount.Draw(t, "max")
 		}
-		text := protocol.NewEntryEncoder().Append(nil, want)
+		text := new(protocol.EntryEncoder).Append(nil, want)
 		got, ok := protocol.ParseEntry([]byte(line(t, text)))
 		if !ok || !sameEntry(got, want) {
 			t.Fatalf("%s is read as %+v, %t; want %+v", text, got, ok, want)

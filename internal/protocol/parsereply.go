@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Here a client reads what reply2.go and entry.go word. The functions report
+// Here a client reads what replylevel2.go and entry.go word. The functions report
 // false for what no server of this protocol sends.
 
 // A WaitReply is the reply to a gw or sgw (docs/protocol.md, "Waiting").
