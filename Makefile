@@ -18,7 +18,7 @@ SHELL = /bin/bash
 .SHELLFLAGS = -o pipefail -ec
 
 .DEFAULT_GOAL := help
-.PHONY: help build check test bench fuzz image dashboard dist clean
+.PHONY: help build lint check test bench fuzz image dashboard dist clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,10 +26,12 @@ help: ## list the targets
 build: ## build bin/lockd, static
 	CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o bin/lockd ./cmd/lockd
 
-check: build ## the quick check: build, vet, gofumpt, staticcheck, tests without -race, random ones for shorter
-	go vet ./...
+lint: ## gofumpt, vet, staticcheck
 	@files=$$($(TOOL) gofumpt -l .) && { [ -z "$$files" ] || { echo "not as gofumpt writes it:" $$files; exit 1; }; }
+	go vet ./...
 	$(TOOL) staticcheck ./...
+
+check: build lint ## the quick check: build, lint, tests without -race, random ones for shorter
 	go test -short -timeout 5m ./...
 
 test: ## everything; as root on Debian it installs what that needs

@@ -22,12 +22,6 @@ step() {
   "$@" || failed+=("$name")
 }
 
-formatted() {
-  local files
-  files=$(go tool -modfile=tools/go.mod gofumpt -l .) || return
-  [ -z "$files" ] || { echo "not as gofumpt writes it:" "$files"; return 1; }
-}
-
 prepare() {
   if [ "$(id -u)" = 0 ] && [ -e /etc/debian_version ] && command -v apt-get >/dev/null; then
     step "packages" test/install-packages.sh
@@ -61,15 +55,13 @@ summary() {
     printf '  - %s\n' "${failed[@]}"
     exit 1
   fi
-  echo "PASSED: packages, formatting, vet, staticcheck, go test $race"
+  echo "PASSED: packages, lint, go test $race"
 }
 
 prepare
 step "build" make -s build
 export LOCKD_TEST_BINARY=$PWD/bin/lockd
-step "gofumpt" formatted
-step "go vet" go vet ./...
-step "staticcheck" go tool -modfile=tools/go.mod staticcheck ./...
+step "lint" make lint
 # The race detector allocates, needs more stack, and is too slow for millions of steps.
 step "without the race detector" go test -count=1 -run 'Allocate|StacksStaySmall|MillionsOfSteps' ./internal/protocol ./internal/locks ./internal/server
 # shellcheck disable=SC2086 # lists

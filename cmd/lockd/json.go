@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"lockd/internal/human"
 )
 
 // printJSON prints an object in a line of its own.
@@ -29,7 +31,7 @@ func printObjects[T any](env environment, objects []T) error {
 func escapeHidden(line []byte) []byte {
 	escaped := make([]byte, 0, len(line))
 	for _, r := range string(line) {
-		if r == '\n' || r == utf8.RuneError || !hidden(r) {
+		if r == '\n' || r == utf8.RuneError || !human.Hidden(r) {
 			escaped = utf8.AppendRune(escaped, r)
 			continue
 		}

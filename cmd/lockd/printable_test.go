@@ -6,6 +6,8 @@ import (
 	"unicode/utf8"
 
 	"pgregory.net/rapid"
+
+	"lockd/internal/human"
 )
 
 func TestPrintableShowsWhatATerminalWouldActOn(t *testing.T) {
@@ -37,7 +39,7 @@ func TestPrintableTextIsPrintableAndStays(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := string(rapid.SliceOf(rapid.Byte()).Draw(t, "text"))
 		got := printable(text)
-		if !utf8.ValidString(got) || strings.ContainsFunc(got, hidden) {
+		if !utf8.ValidString(got) || strings.ContainsFunc(got, human.Hidden) {
 			t.Errorf("printable(%q) = %q", text, got)
 		}
 		if again := printable(got); again != got {

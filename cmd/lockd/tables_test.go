@@ -11,6 +11,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 
 	"lockd/client"
+	"lockd/internal/human"
 )
 
 func TestNoLineIsWiderThanTheScreen(t *testing.T) {
@@ -47,7 +48,7 @@ func TestJSONHasNothingThatActsOnATerminal(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, r := range strings.TrimSuffix(b.String(), "\n") {
-		if hidden(r) {
+		if human.Hidden(r) {
 			t.Errorf("%U stands in %q", r, b.String())
 		}
 	}

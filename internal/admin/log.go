@@ -18,8 +18,15 @@ type quietHandler struct {
 	limiter *rate.Limiter // shared by all that WithAttrs and WithGroup derive
 }
 
+// What any client can cause is logged a few times at once, then once in a while, as
+// the server does it with its own warnings.
+const (
+	complaintPause = 10 * time.Second
+	complaintBurst = 5
+)
+
 func newQuietHandler(next slog.Handler) *quietHandler {
-	return &quietHandler{next, rate.NewLimiter(rate.Every(10*time.Second), 5)}
+	return &quietHandler{next, rate.NewLimiter(rate.Every(complaintPause), complaintBurst)}
 }
 
 // Enabled implements [slog.Handler].

@@ -74,7 +74,7 @@ func newStatusPage(opts Options) *statusPage {
 	sum := sha256.Sum256([]byte(statusCSS))
 	return &statusPage{
 		opts: opts,
-		html: template.Must(template.New("status").Funcs(template.FuncMap{"group": group}).Parse(statusHTML)),
+		html: template.Must(template.New("status").Funcs(template.FuncMap{"digits": human.Digits}).Parse(statusHTML)),
 		policy: "default-src 'none'; img-src data:; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
 			"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 	}
@@ -176,7 +176,7 @@ func modeTable(s Status) table {
 		Title:   "Locks",
 		Columns: []string{"mode", "locks", "holders", "waiters", "orphans"},
 		Note: "Orphans are holds that ended with their connection. " +
-			"Names and bookkeeping take " + size(s.TableBytes) + ".",
+			"Names and bookkeeping take " + human.Bytes(s.TableBytes) + ".",
 	}
 	for _, m := range s.Modes {
 		t.Rows = append(t.Rows, row{Name: m.Name, Numbers: []uint64{m.Locks, m.Holders, m.Waiters, m.Orphans}})

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"lockd/internal/human"
 )
 
 // yamlText returns value, which a Config holds, on one line as it is written in
@@ -65,7 +67,7 @@ func show(text string) string {
 
 // printable returns text as it is, or quoted where it holds what does not print.
 func printable(text string) string {
-	if strings.ContainsFunc(text, func(r rune) bool { return !strconv.IsPrint(r) || r == '\ufffd' }) {
+	if strings.ContainsFunc(text, human.Hidden) {
 		return strconv.Quote(text)
 	}
 	return text

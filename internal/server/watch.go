@@ -2,10 +2,11 @@ package server
 
 import (
 	"bytes"
-	"lockd/internal/locks"
-	"lockd/internal/protocol"
 	"slices"
 	"sync"
+
+	"lockd/internal/locks"
+	"lockd/internal/protocol"
 )
 
 // A watcher is a connection that watches the locks whose names begin with a

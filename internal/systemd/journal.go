@@ -11,10 +11,10 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/coreos/go-systemd/v22/journal"
+
+	"lockd/internal/human"
 )
 
 const (
@@ -215,7 +215,7 @@ func valueText(v slog.Value) string {
 
 func messageText(message string, attrs []journalAttr) string {
 	var b strings.Builder
-	if strings.ContainsFunc(message, notPrintable) {
+	if strings.ContainsFunc(message, human.Hidden) {
 		message = strconv.Quote(message)
 	}
 	b.WriteString(message)
@@ -233,11 +233,5 @@ func quoteIfNeeded(s string) string {
 }
 
 func needsQuotes(r rune) bool {
-	return r == ' ' || r == '"' || r == '=' || notPrintable(r)
-}
-
-// notPrintable includes utf8.RuneError, which is what ranging over invalid
-// UTF-8 yields.
-func notPrintable(r rune) bool {
-	return r == utf8.RuneError || !unicode.IsPrint(r)
+	return r == ' ' || r == '"' || r == '=' || human.Hidden(r)
 }
