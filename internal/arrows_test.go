@@ -47,17 +47,19 @@ func mayImport() map[string][]string {
 // keptTo has the modules that not everybody may import directly, and who may.
 func keptTo() map[string][]string {
 	return map[string][]string{
-		"github.com/prometheus/":        {"lockd/internal/metrics", "lockd/internal/admin"},
-		"github.com/spf13/viper":        {"lockd/internal/config"},
-		"github.com/spf13/cobra":        {"lockd/cmd/lockd"},
-		"github.com/coreos/go-systemd/": {"lockd/internal/systemd"},
-		"github.com/coder/websocket":    {"lockd/internal/bench", "lockd/client/websocket"},
-		"github.com/gobwas/":            {"lockd/internal/server"},
-		"github.com/lmittmann/tint":     {"lockd/cmd/lockd"},
-		"github.com/HdrHistogram/":      {"lockd/internal/bench"},
-		"github.com/jedib0t/go-pretty/": {"lockd/cmd/lockd"},
-		"github.com/KimMachineGun/":     {"lockd/cmd/lockd"},
-		"go.yaml.in/":                   {"lockd/internal/config"},
+		"github.com/prometheus/client_":  {"lockd/internal/metrics", "lockd/internal/admin"},
+		"github.com/prometheus/exporter": {"lockd/internal/admin"},
+		"github.com/prometheus/procfs":   {"lockd/internal/bench", "lockd/internal/job"},
+		"github.com/spf13/viper":         {"lockd/internal/config"},
+		"github.com/spf13/cobra":         {"lockd/cmd/lockd"},
+		"github.com/coreos/go-systemd/":  {"lockd/internal/systemd"},
+		"github.com/coder/websocket":     {"lockd/internal/bench", "lockd/client/websocket"},
+		"github.com/gobwas/":             {"lockd/internal/server"},
+		"github.com/lmittmann/tint":      {"lockd/cmd/lockd"},
+		"github.com/HdrHistogram/":       {"lockd/internal/bench"},
+		"github.com/jedib0t/go-pretty/":  {"lockd/cmd/lockd"},
+		"github.com/KimMachineGun/":      {"lockd/cmd/lockd"},
+		"go.yaml.in/":                    {"lockd/internal/config"},
 	}
 }
 

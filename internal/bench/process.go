@@ -1,20 +1,13 @@
 package bench
 
 import (
-	"bytes"
-	"encoding/binary"
-	"encoding/hex"
-	"errors"
 	"fmt"
 	"net"
-	"net/netip"
-	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
+
+	"github.com/prometheus/procfs"
 )
 
 // A cpuTime is user and system time of a process, where it is known.
@@ -50,45 +43,39 @@ func cpuTimes(pid int) cpu {
 	return cpu{server: processTime(pid), own: cpuTime{own, err == nil}}
 }
 
-// tick is the unit of /proc/PID/stat: USER_HZ is 100 on all that Go runs on.
-const tick = time.Second / 100
-
 func processTime(pid int) cpuTime {
 	if pid == 0 {
 		return cpuTime{}
 	}
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	p, err := procfs.NewProc(pid)
 	if err != nil {
 		return cpuTime{}
 	}
-	_, rest, _ := strings.Cut(string(stat[bytes.LastIndexByte(stat, ')')+1:]), " ") // a name may hold anything
-	fields := strings.Fields(rest)
-	const utime, stime = 11, 12 // counted from the state
-	if len(fields) <= stime {
-		return cpuTime{}
-	}
-	user, err1 := strconv.ParseInt(fields[utime], 10, 64)
-	system, err2 := strconv.ParseInt(fields[stime], 10, 64)
-	return cpuTime{time.Duration(user+system) * tick, errors.Join(err1, err2) == nil}
+	stat, err := p.Stat()
+	return cpuTime{time.Duration(stat.CPUTime() * float64(time.Second)), err == nil}
 }
 
 // processOf finds the process at the other end of a connection by its listening
 // socket. It is 0 where that is elsewhere, is not ours to see, or is several.
 func processOf(conn net.Conn) int {
-	var inode string
+	proc, err := procfs.NewDefaultFS()
+	if err != nil {
+		return 0
+	}
+	var inode uint64
 	switch remote := conn.RemoteAddr().(type) {
 	case *net.UnixAddr:
-		inode = unixInode(remote.Name)
+		inode = unixInode(proc, remote.Name)
 	case *net.TCPAddr:
 		local, ok := conn.LocalAddr().(*net.TCPAddr)
 		if ok && (remote.IP.IsLoopback() || remote.IP.Equal(local.IP)) {
-			inode = tcpInode(remote.AddrPort())
+			inode = tcpInode(proc, remote)
 		}
 	}
-	if inode == "" {
+	if inode == 0 {
 		return 0
 	}
-	pids := socketOwners(inode)
+	pids := socketOwners(proc, inode)
 	if len(pids) > 1 { // systemd keeps the sockets that it passes
 		pids = slices.DeleteFunc(pids, func(pid int) bool { return pid == 1 })
 	}
@@ -98,85 +85,48 @@ func processOf(conn net.Conn) int {
 	return pids[0]
 }
 
-// unixInode finds the listening socket of a path.
-func unixInode(path string) string {
-	const flags, inode, name = 3, 6, 7
-	const listening = "00010000" // __SO_ACCEPTCON
-	for fields := range tableLines("/proc/net/unix") {
-		if len(fields) > name && fields[flags] == listening && fields[name] == path {
-			return fields[inode]
+// unixInode finds the listening socket of a path. It is 0 where there is none.
+func unixInode(proc procfs.FS, path string) uint64 {
+	const listening = 1 << 16 // __SO_ACCEPTCON
+	sockets, err := proc.NetUNIX()
+	if err != nil {
+		return 0
+	}
+	for _, s := range sockets.Rows {
+		if s.Flags == listening && s.Path == path {
+			return s.Inode
 		}
 	}
-	return ""
+	return 0
 }
 
-// tcpInode finds the socket that listens on an address, or else on all addresses.
-func tcpInode(address netip.AddrPort) (inode string) {
-	const local, state, number = 1, 3, 9
-	const listening = "0A" // TCP_LISTEN
-	want := netip.AddrPortFrom(address.Addr().Unmap(), address.Port())
-	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
-		for fields := range tableLines(table) {
-			if len(fields) <= number || fields[state] != listening {
-				continue
-			}
-			switch a := kernelAddress(fields[local]); {
-			case a == want:
-				return fields[number]
-			case a.Port() == want.Port() && a.Addr().IsUnspecified():
-				inode = fields[number]
+// tcpInode finds the socket that listens on an address, or else on all addresses. It is
+// 0 where there is none.
+func tcpInode(proc procfs.FS, address *net.TCPAddr) (inode uint64) {
+	const listening = 10 // TCP_LISTEN
+	for _, list := range []func() (procfs.NetTCP, error){proc.NetTCP, proc.NetTCP6} {
+		sockets, _ := list() // there may be no IPv6
+		for _, s := range sockets {
+			switch {
+			case s.St != listening || s.LocalPort != uint64(address.Port):
+			case s.LocalAddr.Equal(address.IP):
+				return s.Inode
+			case s.LocalAddr.IsUnspecified():
+				inode = s.Inode
 			}
 		}
 	}
 	return inode
 }
 
-// tableLines has the fields of each line of one of the kernel's tables.
-func tableLines(path string) func(func([]string) bool) {
-	return func(yield func([]string) bool) {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return
-		}
-		for line := range strings.Lines(string(text)) {
-			if !yield(strings.Fields(line)) {
-				return
-			}
-		}
-	}
-}
-
-// kernelAddress takes an address as /proc/net/tcp has it: words of the machine's
-// byte order in hexadecimal digits, a colon, the port.
-func kernelAddress(text string) netip.AddrPort {
-	ip, port, _ := strings.Cut(text, ":")
-	number, err1 := strconv.ParseUint(port, 16, 16)
-	raw, err2 := hex.DecodeString(ip)
-	if errors.Join(err1, err2) != nil || len(raw)%4 != 0 {
-		return netip.AddrPort{}
-	}
-	for i := 0; i < len(raw); i += 4 {
-		binary.BigEndian.PutUint32(raw[i:], binary.NativeEndian.Uint32(raw[i:]))
-	}
-	a, _ := netip.AddrFromSlice(raw)
-	return netip.AddrPortFrom(a.Unmap(), uint16(number))
-}
-
 // socketOwners has the processes that have a socket open, as far as we may see.
-func socketOwners(inode string) (pids []int) {
-	link := "socket:[" + inode + "]"
-	dirs, _ := filepath.Glob("/proc/[0-9]*/fd") // the pattern is right
-	for _, dir := range dirs {
-		entries, err := os.ReadDir(dir)
-		if err != nil {
-			continue // another's, or gone
-		}
-		has := slices.ContainsFunc(entries, func(e os.DirEntry) bool {
-			to, err := os.Readlink(filepath.Join(dir, e.Name()))
-			return err == nil && to == link
-		})
-		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(dir))); has && err == nil {
-			pids = append(pids, pid)
+func socketOwners(proc procfs.FS, inode uint64) (pids []int) {
+	link := fmt.Sprintf("socket:[%d]", inode)
+	all, _ := proc.AllProcs()
+	for _, p := range all {
+		files, _ := p.FileDescriptorTargets() // none of another's, or of one that is gone
+		if slices.Contains(files, link) {
+			pids = append(pids, p.PID)
 		}
 	}
 	return pids

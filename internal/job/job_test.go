@@ -115,7 +115,7 @@ func TestStopWakesWhatIsStopped(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for p, _ := readProcess(pid); p.state != "T"; p, _ = readProcess(pid) {
+	for p, _ := readProcess(pid); p.State != "T"; p, _ = readProcess(pid) {
 		time.Sleep(time.Millisecond)
 	}
 	j.Stop()
@@ -168,13 +168,13 @@ func TestANumberThatIsAnothersNowIsNotSignalled(t *testing.T) {
 		t.Fatal(err)
 	}
 	p, ok := readProcess(cmd.Process.Pid)
-	if !ok || p.parent != os.Getpid() {
+	if !ok || p.PPID != os.Getpid() {
 		t.Fatalf("%+v, %t", p, ok)
 	}
 	stale := p
-	stale.started += "0"
+	stale.Starttime++
 	stale.signal(unix.SIGKILL)
-	if now, ok := readProcess(p.id); !ok || now.state == "Z" {
+	if now, ok := readProcess(p.PID); !ok || now.State == "Z" {
 		t.Error("it was killed")
 	}
 	p.signal(unix.SIGKILL)

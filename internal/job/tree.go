@@ -2,57 +2,34 @@ package job
 
 import (
 	"os"
-	"strconv"
-	"strings"
 
+	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
 )
 
-// A process is a line of the kernel's list of them.
-type process struct {
-	id, parent, group, session int
-	started                    string // in ticks since the machine's start
-	state                      string
-}
+// A process is what the kernel tells of one.
+type process procfs.ProcStat
 
 // readProcess reports false for one that is gone.
 func readProcess(id int) (process, bool) {
-	text, err := os.ReadFile("/proc/" + strconv.Itoa(id) + "/stat")
+	p, err := procfs.NewProc(id)
 	if err != nil {
 		return process{}, false
 	}
-	name := strings.LastIndexByte(string(text), ')') // which may hold anything
-	fields := strings.Fields(string(text[name+1:]))
-	const started = 19 // see proc(5), which counts from 1 and has two fields more
-	if len(fields) <= started {
-		return process{}, false
-	}
-	number := func(i int) int {
-		n, _ := strconv.Atoi(fields[i])
-		return n
-	}
-	return process{
-		id: id, state: fields[0], parent: number(1), group: number(2), session: number(3), started: fields[started],
-	}, true
+	stat, err := p.Stat()
+	return process(stat), err == nil
 }
 
 // processes returns all that can be seen, by their numbers.
 func processes() map[int]process {
-	all := make(map[int]process)
-	proc, err := os.Open("/proc")
-	if err != nil {
-		return all
-	}
-	defer proc.Close()
-	names, _ := proc.Readdirnames(-1)
-	for _, name := range names {
-		if id, err := strconv.Atoi(name); err == nil {
-			if p, ok := readProcess(id); ok {
-				all[id] = p
-			}
+	found := make(map[int]process)
+	all, _ := procfs.AllProcs()
+	for _, p := range all {
+		if stat, err := p.Stat(); err == nil { // not gone
+			found[p.PID] = process(stat)
 		}
 	}
-	return all
+	return found
 }
 
 // descendants returns what this process has started, and they, and so on. No
@@ -60,12 +37,12 @@ func processes() map[int]process {
 func descendants() []process {
 	children := make(map[int][]process)
 	for _, p := range processes() {
-		children[p.parent] = append(children[p.parent], p)
+		children[p.PPID] = append(children[p.PPID], p)
 	}
 	var found []process
 	for next := children[os.Getpid()]; len(next) > 0; {
 		p := next[0]
-		next = append(next[1:], children[p.id]...)
+		next = append(next[1:], children[p.PID]...)
 		found = append(found, p)
 	}
 	return found
@@ -81,12 +58,12 @@ func signalDescendants(s unix.Signal) {
 // signal sends to the process, and not to one that has got its number since: what
 // is held by the descriptor and was started at the same moment, is the same.
 func (p process) signal(s unix.Signal) {
-	fd, err := unix.PidfdOpen(p.id, 0)
+	fd, err := unix.PidfdOpen(p.PID, 0)
 	if err != nil {
 		return // gone
 	}
 	defer unix.Close(fd)
-	if now, ok := readProcess(p.id); ok && now.started == p.started {
+	if now, ok := readProcess(p.PID); ok && now.Starttime == p.Starttime {
 		unix.PidfdSendSignal(fd, s, nil, 0)
 	}
 }
@@ -97,8 +74,8 @@ func groupIsOrphaned() bool {
 	all := processes()
 	self := all[os.Getpid()]
 	for _, p := range all {
-		parent := all[p.parent]
-		if p.group == self.group && parent.session == self.session && parent.group != self.group {
+		parent := all[p.PPID]
+		if p.PGRP == self.PGRP && parent.Session == self.Session && parent.PGRP != self.PGRP {
 			return false
 		}
 	}
