@@ -122,7 +122,7 @@ func (c *Client) Info(ctx context.Context) (map[string]string, error) {
 	return info, describeAll("info", err)
 }
 
-// ask has f use a connection and keeps that.
+// ask lends f a connection, and keeps that for later.
 func (c *Client) ask(ctx context.Context, f func(*Conn) error) error {
 	return c.with(ctx, func(conn *Conn) error {
 		err := f(conn)

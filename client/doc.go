@@ -55,6 +55,22 @@
 // send [Lock.Token] along: it rises with every grant, so a store that remembers
 // the highest can refuse what comes with a lower one.
 //
+// # Commands
+//
+// What the methods of a [Conn] send, and where docs/protocol.md tells of it:
+//
+//	Get, Release, Inspect                          g, r, i         Exclusive locks
+//	GetShared, ReleaseShared, InspectShared        sg, sr, si      Shared locks
+//	Wait, WaitShared                               gw, sgw, cancel Waiting
+//	Dump, DumpLock, DumpShared, DumpSharedLock     d, sd           Listings
+//	List                                           ls              Seeing
+//	Watch of a Client                              watch           Watching
+//	Name, SetName, Clients, ClientsNamed           me, iam, who    Names of clients
+//	Break, Kick                                    fr, kick        Breaking
+//	Stats                                          q               Counters
+//	Level                                          me              The handshake
+//	Ping, Info                                     ping, info      Level 2
+//
 // # Calls on a connection
 //
 // All methods of a [Conn] may be called from any goroutine, and before the

@@ -37,7 +37,8 @@ var (
 	// ErrDisconnected: the connection has ended, other than by Close, and every
 	// lock that it held is free or will be soon.
 	ErrDisconnected = errors.New("connection lost")
-	// ErrTimeout: the server did not reply within [Options.ReadTimeout]. The
+	// ErrTimeout: the server did not reply within [Options.ReadTimeout] or, while a
+	// lock is held, to one of the signs of life that [ClientOptions.KeepAlive] asks for. The
 	// connection is closed, so the error is ErrDisconnected as well.
 	ErrTimeout = errors.New("no reply in time")
 	// ErrProtocol: the server sent what is no reply to what was asked. The

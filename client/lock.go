@@ -16,12 +16,12 @@ import (
 // goroutine.
 type Lock struct {
 	// Static.
-	client *Client
-	conn   *Conn
-	wish   wish
-	grant  Grant
-	held   context.Context // ends with the setting of err
-	lapse  context.CancelFunc
+	client  *Client
+	conn    *Conn
+	request lockRequest
+	grant   Grant
+	held    context.Context // ends with the setting of err
+	lapse   context.CancelFunc
 
 	mu  sync.Mutex
 	err error // why it is not held any more
@@ -38,35 +38,35 @@ type Lock struct {
 // is tried again and again, at growing random intervals of up to a second, and
 // who tries at the right moment gets it.
 func (c *Client) Lock(ctx context.Context, name string) (*Lock, error) {
-	return c.acquire(ctx, wish{mode: Exclusive, name: name, wait: -1})
+	return c.acquire(ctx, lockRequest{mode: Exclusive, name: name, wait: -1})
 }
 
 // TryLock is Lock without waiting: if another has the lock, or waits for it, the
 // error is ErrNotAcquired.
 func (c *Client) TryLock(ctx context.Context, name string) (*Lock, error) {
-	return c.acquire(ctx, wish{mode: Exclusive, name: name})
+	return c.acquire(ctx, lockRequest{mode: Exclusive, name: name})
 }
 
 // LockShared acquires the shared lock name, when it has less than limit holders; 0
 // is no limit. Else it is like Lock. A limit needs level 2 of the protocol: if the
 // server speaks only level 1, the error is ErrUnsupported.
 func (c *Client) LockShared(ctx context.Context, name string, limit int) (*Lock, error) {
-	return c.acquire(ctx, wish{mode: Shared, name: name, limit: limit, wait: -1})
+	return c.acquire(ctx, lockRequest{mode: Shared, name: name, limit: limit, wait: -1})
 }
 
 // TryLockShared is LockShared without waiting.
 func (c *Client) TryLockShared(ctx context.Context, name string, limit int) (*Lock, error) {
-	return c.acquire(ctx, wish{mode: Shared, name: name, limit: limit})
+	return c.acquire(ctx, lockRequest{mode: Shared, name: name, limit: limit})
 }
 
-func (c *Client) acquire(ctx context.Context, w wish) (*Lock, error) {
+func (c *Client) acquire(ctx context.Context, w lockRequest) (*Lock, error) {
 	var l *Lock
 	err := c.with(ctx, func(conn *Conn) error {
 		grant, err := conn.acquire(ctx, w)
 		if err != nil {
 			return err
 		}
-		l = &Lock{client: c, conn: conn, wish: w, grant: grant}
+		l = &Lock{client: c, conn: conn, request: w, grant: grant}
 		l.held, l.lapse = context.WithCancel(context.Background())
 		return nil
 	})
@@ -90,7 +90,7 @@ func (c *Client) acquire(ctx context.Context, w wish) (*Lock, error) {
 }
 
 // Name returns the lock's name.
-func (l *Lock) Name() string { return l.wish.name }
+func (l *Lock) Name() string { return l.request.name }
 
 // Token returns the fencing token, a positive number, higher than that of every
 // grant before, also of those before the server was started anew. Hand it on with
@@ -99,7 +99,7 @@ func (l *Lock) Name() string { return l.wish.name }
 // the protocol, which has no tokens.
 func (l *Lock) Token() (uint64, error) {
 	if l.grant.Token == 0 {
-		return 0, describe("token of", l.wish.name, errLevel1)
+		return 0, describe("token of", l.request.name, errLevel1)
 	}
 	return l.grant.Token, nil
 }
@@ -143,7 +143,7 @@ func (l *Lock) Check(ctx context.Context) error {
 	if err == nil {
 		err = l.conn.ping(ctx, min(l.client.options.KeepAlive/2, l.conn.options.ReadTimeout))
 	}
-	return describe("check", l.wish.name, err)
+	return describe("check", l.request.name, err)
 }
 
 // Unlock releases the lock. Whatever it returns, the lock is not held afterwards:
@@ -157,12 +157,12 @@ func (l *Lock) Unlock(ctx context.Context) error {
 		l.conn.whenEnded(nil)
 		err = l.giveBack(ctx)
 	}
-	return describe("unlock", l.wish.name, err)
+	return describe("unlock", l.request.name, err)
 }
 
 // giveBack releases the lock, or ends the connection that holds it.
 func (l *Lock) giveBack(ctx context.Context) error {
-	err := l.conn.release(ctx, l.wish)
+	err := l.conn.release(ctx, l.request)
 	if err != nil {
 		l.client.discard(l.conn)
 	} else {
@@ -210,8 +210,8 @@ func (l *Lock) keepAlive() {
 	}
 }
 
-// acquire gets what is wished for from a server of either level.
-func (c *Conn) acquire(ctx context.Context, w wish) (Grant, error) {
+// acquire gets the lock from a server of either level.
+func (c *Conn) acquire(ctx context.Context, w lockRequest) (Grant, error) {
 	level, err := c.askLevel(ctx)
 	switch {
 	case err != nil:
@@ -233,8 +233,8 @@ const (
 	lastPoll   = time.Second
 )
 
-// poll tries until it succeeds, or the wish's time or ctx are over.
-func (c *Conn) poll(ctx context.Context, w wish) (Grant, error) {
+// poll tries until it succeeds, or the time for it or ctx are over.
+func (c *Conn) poll(ctx context.Context, w lockRequest) (Grant, error) {
 	for pause := firstPoll; ; pause = min(time.Duration(float64(pause)*pollGrowth), lastPoll) {
 		holders, err := c.get(ctx, w)
 		if err == nil || w.wait == 0 || !errors.Is(err, ErrNotAcquired) {
@@ -250,14 +250,14 @@ func (c *Conn) poll(ctx context.Context, w wish) (Grant, error) {
 	}
 }
 
-func (c *Conn) get(ctx context.Context, w wish) (holders int, err error) {
+func (c *Conn) get(ctx context.Context, w lockRequest) (holders int, err error) {
 	if w.mode == Shared {
 		return c.lock(ctx, protocol.SharedGet, w.name, ErrNotAcquired)
 	}
 	return c.lock(ctx, protocol.Get, w.name, ErrNotAcquired)
 }
 
-func (c *Conn) release(ctx context.Context, w wish) (err error) {
+func (c *Conn) release(ctx context.Context, w lockRequest) (err error) {
 	if w.mode == Shared {
 		_, err = c.lock(ctx, protocol.SharedRelease, w.name, ErrNotHeld)
 	} else {

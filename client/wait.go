@@ -39,19 +39,19 @@ type Grant struct {
 // Other calls stand behind the wait: a [Conn] does one thing after the other. A
 // [Client] has a connection for each lock.
 func (c *Conn) Wait(ctx context.Context, name string, wait time.Duration) (Grant, error) {
-	grant, err := c.wait(ctx, wish{mode: Exclusive, name: name, wait: wait})
+	grant, err := c.wait(ctx, lockRequest{mode: Exclusive, name: name, wait: wait})
 	return grant, describe("wait for", name, err)
 }
 
 // WaitShared acquires the shared lock name, when it has less than limit holders;
 // 0 is no limit. Else it is like Wait.
 func (c *Conn) WaitShared(ctx context.Context, name string, limit int, wait time.Duration) (Grant, error) {
-	grant, err := c.wait(ctx, wish{mode: Shared, name: name, limit: limit, wait: wait})
+	grant, err := c.wait(ctx, lockRequest{mode: Shared, name: name, limit: limit, wait: wait})
 	return grant, describe("wait for shared", name, err)
 }
 
-// A wish is a lock that is wanted.
-type wish struct {
+// A lockRequest is a lock that is wanted.
+type lockRequest struct {
 	mode  Mode
 	name  string
 	limit int           // shared: most holders, 0 is any number
@@ -59,7 +59,7 @@ type wish struct {
 }
 
 // line returns the gw or sgw that asks for it.
-func (w wish) line() ([]byte, error) {
+func (w lockRequest) line() ([]byte, error) {
 	ms := "-1"
 	if w.wait >= 0 {
 		n := w.wait.Milliseconds()
@@ -77,7 +77,7 @@ func (w wish) line() ([]byte, error) {
 	return commandLine(protocol.SharedGetWait, w.name, ms, strconv.Itoa(w.limit))
 }
 
-func (c *Conn) wait(ctx context.Context, w wish) (Grant, error) {
+func (c *Conn) wait(ctx context.Context, w lockRequest) (Grant, error) {
 	line, err := w.line()
 	if err != nil {
 		return Grant{}, err
@@ -148,7 +148,7 @@ func (c *Conn) giveUp(a *call) {
 }
 
 // granted reads the reply to a wait, and to the cancel behind it.
-func (c *Conn) granted(ctx context.Context, w wish, lines []string) (Grant, error) {
+func (c *Conn) granted(ctx context.Context, w lockRequest, lines []string) (Grant, error) {
 	if kind := refusal(lines[0], true); kind != nil {
 		return Grant{}, &ReplyError{Reply: lines[0], Err: kind}
 	}

@@ -133,8 +133,8 @@ func eventOf(e protocol.Event) Event {
 // connection of its own. The loop gets an error, as its last turn, if the server
 // cannot be reached or watched, or the connection is lost; an end of ctx is none.
 //
-// Nobody is slower for a watcher: one that does not keep up is told by a [Lost]
-// that events are missing. A server that hangs looks like one where nothing
+// A watcher slows nobody: one that does not keep up is told by a [Lost] that events
+// are missing. A server that hangs looks like one where nothing
 // happens.
 func (c *Client) Watch(ctx context.Context, prefix string) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {

@@ -22,8 +22,6 @@ import (
 	"lockd/test/markdown"
 )
 
-// dotted are words like limits.connections, which are keys where their first
-// part is a section.
 func TestKeysThatDocumentsNameExist(t *testing.T) {
 	keys := config.Keys()
 	sections := make(map[string]bool)

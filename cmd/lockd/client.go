@@ -21,16 +21,13 @@ type clientFlags struct {
 	timeout time.Duration
 }
 
-// defaultServer is where a server listens that nobody configured.
-const defaultServer = client.DefaultAddress
-
 func (f *clientFlags) bind(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.server, "server", "", "`URL` of the server: tcp://HOST:PORT, unix:///PATH or ws://HOST:PORT (default $LOCKD_SERVER, else "+defaultServer+")")
+	cmd.Flags().StringVar(&f.server, "server", "", "`URL` of the server: tcp://HOST:PORT, unix:///PATH or ws://HOST:PORT (default $LOCKD_SERVER, else "+client.DefaultAddress+")")
 	cmd.Flags().DurationVar(&f.timeout, "timeout", 5*time.Second, "how long to wait for the connection, and for a reply: `DURATION`")
 }
 
 // url is where the server is: as told, or the default.
-func (f *clientFlags) url(env environment) string { return cmp.Or(f.told(env), defaultServer) }
+func (f *clientFlags) url(env environment) string { return cmp.Or(f.told(env), client.DefaultAddress) }
 
 // told is where the server is by a flag or the environment, empty where neither
 // says so.

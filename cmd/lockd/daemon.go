@@ -276,7 +276,7 @@ func (d *daemon) untilClosing() os.Signal {
 	}
 }
 
-// closeSoon has run close at once, as sig had it.
+// closeSoon queues sig again, so that run closes as soon as it has begun.
 func (d *daemon) closeSoon(sig os.Signal) {
 	select {
 	case d.closing <- sig:
@@ -291,7 +291,7 @@ func (d *daemon) close(sig os.Signal) {
 	d.server.StopListening()
 	d.log.Info("closing", "signal", sig.String(), "grace", grace.String(), "connections", d.server.Stats().Connections())
 	d.notify(d.notifier.Stopping("closing: " + d.summary()))
-	d.notify(d.notifier.ExtendTimeout(stopPatience))
+	d.notify(d.notifier.ExtendTimeout(extendedTimeout))
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	if !grace.Forever() {
@@ -300,7 +300,7 @@ func (d *daemon) close(sig os.Signal) {
 	}
 	closed := make(chan error, 1)
 	go func() { closed <- d.server.Close(ctx) }()
-	patience := time.NewTicker(stopPatience / 2)
+	patience := time.NewTicker(extendedTimeout / 2)
 	defer patience.Stop()
 	for {
 		select {
@@ -311,14 +311,14 @@ func (d *daemon) close(sig os.Signal) {
 			d.log.Info("second signal, disconnecting clients", "signal", sig.String())
 			cancel()
 		case <-patience.C:
-			d.notify(d.notifier.ExtendTimeout(stopPatience))
+			d.notify(d.notifier.ExtendTimeout(extendedTimeout))
 		}
 	}
 }
 
-// stopPatience is what the service manager is asked for, again and again, while
+// extendedTimeout is what the service manager is asked for, again and again, while
 // clients may stay.
-const stopPatience = 20 * time.Second
+const extendedTimeout = 20 * time.Second
 
 func (d *daemon) logClosed(err error) {
 	if err == nil {

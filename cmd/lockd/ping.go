@@ -68,7 +68,7 @@ func (f *clientFlags) pingAddress(path string, env environment) (string, error) 
 // machine.
 func reachable(c config.Config) string {
 	if len(c.Listen) == 0 { // the sockets come from systemd, as our unit has them
-		return defaultServer
+		return client.DefaultAddress
 	}
 	a, err := server.ParseAddress(c.Listen[0])
 	if err != nil {

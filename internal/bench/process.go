@@ -104,7 +104,9 @@ func unixInode(proc procfs.FS, path string) uint64 {
 // 0 where there is none.
 func tcpInode(proc procfs.FS, address *net.TCPAddr) (inode uint64) {
 	const listening = 10 // TCP_LISTEN
-	for _, list := range []func() (procfs.NetTCP, error){proc.NetTCP, proc.NetTCP6} {
+	//lint:ignore SA1019 netlink would be faster with very many sockets, but this is done once
+	lists := []func() (procfs.NetTCP, error){proc.NetTCP, proc.NetTCP6}
+	for _, list := range lists {
 		sockets, _ := list() // there may be no IPv6
 		for _, s := range sockets {
 			switch {

@@ -71,7 +71,8 @@ func (n Networks) Words() []string { return slices.Clone(n.words) }
 // String returns the networks as they were written, separated by blanks.
 func (n Networks) String() string { return strings.Join(n.words, " ") }
 
-// parseNetwork knows the words that good lists for people.
+// parseNetwork knows the words there are for networks. Good lists those that are
+// allowed, for an error.
 func parseNetwork(word, good string) ([]netip.Prefix, error) {
 	switch word {
 	case "loopback":

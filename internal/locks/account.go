@@ -41,7 +41,8 @@ func (a *account) force(n int64) {
 	a.drawn.Add(n)
 }
 
-// give counts n bytes less. Above a limit that was lowered nothing stays ahead.
+// give counts n bytes less. While the table is over a limit that was lowered, all
+// that was drawn ahead goes back at once.
 func (a *account) give(n int64) {
 	a.used -= n
 	a.ahead += n

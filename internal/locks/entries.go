@@ -189,7 +189,7 @@ const (
 type part struct {
 	rows     []row
 	names    []byte     // of the rows
-	sessions []*Session // of the rows, each once where it follows itself
+	sessions []*Session // of the rows; neighbours of one session share its place
 }
 
 func (p *part) nameOf(r *row) []byte { return p.names[r.name : r.name+r.nameLen : r.name+r.nameLen] }

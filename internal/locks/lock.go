@@ -177,7 +177,7 @@ func holdBytes(m Mode) int64 {
 	return int64(unsafe.Sizeof(sharedHold{})) + refBytes
 }
 
-// Which lists there are.
+// The lists of holds. Those of waiters are in waiter.go.
 type (
 	alongSession struct{ *Table } // of holds
 	alongLock    struct{ *Table } // of shared holds

@@ -69,7 +69,7 @@ func (s *slab[T]) add() *chunk[T] {
 	return c
 }
 
-// makeRoom has a place for the last number.
+// makeRoom makes chunks long enough for the last number.
 func (s *slab[T]) makeRoom() {
 	if s.last > maxRef>>slotBits {
 		panic("locks: more than two thousand million objects of a kind") // beyond 128 GiB

@@ -37,11 +37,11 @@ const (
 // Why [Table.Get] does not make its session a holder.
 var (
 	ErrHeld         = errors.New("lock is held by another session")
-	ErrQueue        = errors.New("others wait for the lock")
-	ErrLimit        = errors.New("lock has as many holders as asked for")
-	ErrSessionLimit = errors.New("session holds as many locks as it may")
-	ErrTableFull    = errors.New("lock table is full")
-	ErrWaiting      = errors.New("session waits for the lock")
+	ErrQueue        = errors.New("others wait for the lock")              // where they may not be passed
+	ErrLimit        = errors.New("lock has as many holders as asked for") // Request.Max
+	ErrSessionLimit = errors.New("session holds as many locks as it may") // Limits.SessionHolds
+	ErrTableFull    = errors.New("lock table is full")                    // Limits.Bytes
+	ErrWaiting      = errors.New("session waits for the lock")            // as JoinQueue asks for
 )
 
 // Limits bound what clients can make the table grow to. Zero means no limit.
@@ -129,7 +129,8 @@ type Result struct {
 
 // Get makes the session a holder of the lock. A lock that it holds already it
 // gets again: with the same token, not counted twice, whatever the request asks.
-// Otherwise the error is one of those above.
+// Otherwise the error is [ErrHeld], [ErrQueue], [ErrLimit], [ErrSessionLimit],
+// [ErrTableFull] or [ErrWaiting].
 //
 // With [ErrWaiting] the session waits: once it is granted the lock,
 // [Session.Granted] is true and its owner is told. Then, or to give up, the next

@@ -55,8 +55,8 @@ type conn struct {
 	link      link
 	session   *locks.Session
 	transport Transport
-	brief     bool // who acts must be free again soon
-	deferred  bool // something is left to one who need not
+	brief     bool // a loop of the poller acts, which must be free again soon
+	deferred  bool // the rest of this turn goes to a goroutine
 	spoken    bool // a line has come, so that none is the first any more
 	cancelled bool // the next line is the cancel that has ended a wait
 	ended     bool // the client will send no more

@@ -11,9 +11,9 @@ package server
 // yet, linked by conn.grantedBefore. Whoever called the table empties it before doing
 // anything that may take long.
 
-// answeredAtOnce is for how many a connection answers before it goes on. More wake
-// up and answer for themselves: on all processors, and while this one serves its
-// own client.
+// answeredAtOnce is how many of those that were granted its locks a connection
+// answers for. The others are woken and answer for themselves, on all processors,
+// while this one serves its own client.
 const answeredAtOnce = 4
 
 // Granted implements locks.Owner. The shard is locked, so this is only noted, or the

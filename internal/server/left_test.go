@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
 	"lockd/internal/locks"
@@ -152,7 +153,7 @@ func (l *lateLog) Handle(context.Context, slog.Record) error {
 }
 
 func TestNothingIsLoggedAfterDestroy(t *testing.T) {
-	log := new(lateLog)
+	log, before := new(lateLog), goleak.IgnoreCurrent()
 	for range 50 {
 		log.over.Store(false)
 		set := server.DefaultSettings()
@@ -169,7 +170,7 @@ func TestNothingIsLoggedAfterDestroy(t *testing.T) {
 		srv.Destroy()
 		<-done
 		log.over.Store(true)
-		time.Sleep(time.Millisecond)
+		goleak.VerifyNone(t, before) // who might write still has ended
 	}
 	if n := log.late.Load(); n > 0 {
 		t.Errorf("%d records after Destroy and Serve have returned", n)

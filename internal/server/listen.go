@@ -35,7 +35,9 @@ type Listener struct {
 	failed chan error // why a turn could not go on
 }
 
-// Listen opens an address. Its errors name it.
+// Listen opens an address. Ctx bounds only the opening. The file of a Unix socket
+// that a dead server has left is replaced; that of a live one is an error, which wraps
+// EADDRINUSE. Errors name the address.
 func Listen(ctx context.Context, a Address) (*Listener, error) {
 	l, err := listen(ctx, a)
 	if err != nil {

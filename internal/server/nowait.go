@@ -15,9 +15,9 @@ import (
 // microseconds: without telling, a request takes 12 % less processor time (50
 // connections, depth 1).
 //
-// The scheduler's monitor sleeps once all is idle, and lets a goroutine run as long
-// as it likes then. It is a call that tells which wakes it: the one in which the
-// poller waits for something to happen.
+// Once all is idle, the scheduler's monitor sleeps and preempts nobody. Only a system
+// call that the scheduler is told of wakes it: the one in which the poller waits for
+// something to happen.
 //
 // In the kernel recv and send take a shorter way than read and write, which know files
 // of all kinds: 3 % less processor time for a request, and 4 to 6 % more requests.

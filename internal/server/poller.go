@@ -158,8 +158,9 @@ func (p *poller) awaitRoom(s *socket, on bool) error {
 	return p.control(unix.EPOLL_CTL_MOD, s.fd, events)
 }
 
-// remove must come before the socket is closed. A loop may still be about to tell it
-// something, or tell it to the next socket that has the descriptor: neither minds.
+// remove must come before the socket is closed. A loop may still deliver an event that
+// is late, to this socket or to the next one that has the descriptor: that costs a read
+// which finds nothing.
 func (p *poller) remove(s *socket) { p.sockets.set(s.fd, nil) }
 
 // addListener has the poller tell a listener when clients come.

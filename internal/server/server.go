@@ -49,10 +49,10 @@ type Table interface {
 	Stats() locks.Stats
 }
 
-// Options are what a server is made of.
+// Options are what a server is made of. All but Version must be set.
 type Options struct {
 	Table    Table
-	Settings Settings
+	Settings Settings // begin with [DefaultSettings]: under the zero value every line is too long
 	Log      *slog.Logger
 	Version  string // of the program, as info tells it
 }
@@ -129,7 +129,8 @@ func (s *Server) Apply(set Settings) {
 }
 
 // Serve accepts clients from l until the server closes, and then returns nil.
-// It takes l over. Any number of Serve may run.
+// It takes l over. Any number of Serve may run. The error is that the server could
+// not wait for what happens to sockets; l is closed then.
 func (s *Server) Serve(l *Listener) error {
 	if err := s.poller.start(); err != nil {
 		l.Close()

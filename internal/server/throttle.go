@@ -88,7 +88,7 @@ func (t *throttle) write() {
 	}
 }
 
-// flush waits until all is written, or for as long as that.
+// flush waits until all that is queued is written, but no longer than atMost.
 func (t *throttle) flush(atMost time.Duration) {
 	t.mu.Lock()
 	written := t.written
