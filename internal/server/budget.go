@@ -40,22 +40,14 @@ func (b *budget) setLimit(limit int64) {
 	b.freed.Broadcast()
 }
 
-// acquire takes n bytes, waiting until there is room. After each patience of
-// waiting the oldest share is evicted: its evict, which must not block, has the
-// listing end soon. No patience means to wait however long it takes. Acquire
-// fails when the budget is closed, or who waits has been cut off when recheck is
-// called.
+// acquire takes n bytes, waiting until there is room. Evict, which must not block,
+// has the listing end soon. Acquire fails when the budget is closed, or who waits has
+// been cut off when recheck is called.
 func (b *budget) acquire(n int64, patience time.Duration, cut *atomic.Bool, evict func()) (*share, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !b.fits(n) && patience > 0 {
-		defer b.evictEach(patience)()
-	}
-	for !b.fits(n) && !b.closed && !cut.Load() {
-		b.freed.Wait()
-	}
-	if b.closed || cut.Load() {
-		return nil, errInterrupted
+	if err := b.await(func() bool { return b.fits(n) }, patience, cut); err != nil {
+		return nil, err
 	}
 	s := &share{bytes: n, evict: evict}
 	b.used += n
@@ -63,8 +55,51 @@ func (b *budget) acquire(n int64, patience time.Duration, cut *atomic.Bool, evic
 	return s, nil
 }
 
+// grow takes n bytes more, waiting as acquire does, but no longer than there is an
+// older share: else two might wait for each other. So all together may come to twice
+// the limit. A share that would be larger than the limit by itself fails with
+// errListingTooLarge.
+func (b *budget) grow(s *share, n int64, patience time.Duration, cut *atomic.Bool) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.limit > 0 && s.bytes+n > b.limit {
+		return errListingTooLarge
+	}
+	if err := b.await(func() bool { return b.fits(n) || b.oldest() == s }, patience, cut); err != nil {
+		return err
+	}
+	b.used += n
+	s.bytes += n
+	return nil
+}
+
+// await waits until there is room. After each patience of waiting the oldest share
+// is evicted. No patience means to wait however long it takes.
+func (b *budget) await(room func() bool, patience time.Duration, cut *atomic.Bool) error {
+	if !room() && patience > 0 {
+		defer b.evictEach(patience)()
+	}
+	for !room() && !b.closed && !cut.Load() {
+		b.freed.Wait()
+	}
+	if b.closed || cut.Load() {
+		return errInterrupted
+	}
+	return nil
+}
+
 func (b *budget) fits(n int64) bool {
 	return n == 0 || b.limit == 0 || b.used == 0 || b.used+n <= b.limit
+}
+
+// oldest returns the oldest share that takes something, or nil.
+func (b *budget) oldest() *share {
+	for _, s := range b.shares {
+		if s.bytes > 0 {
+			return s
+		}
+	}
+	return nil
 }
 
 // evictEach evicts the oldest share again and again until stop is called, under
@@ -78,8 +113,8 @@ func (b *budget) evictEach(patience time.Duration) (stop func()) {
 		if stopped {
 			return
 		}
-		if len(b.shares) > 0 {
-			b.shares[0].evict()
+		if s := b.oldest(); s != nil {
+			s.evict()
 		}
 		timer.Reset(patience)
 	})
@@ -87,18 +122,6 @@ func (b *budget) evictEach(patience time.Duration) (stop func()) {
 		stopped = true
 		timer.Stop()
 	}
-}
-
-// grow takes n bytes more, if there is room for them now.
-func (b *budget) grow(s *share, n int64) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.limit > 0 && b.used+n > b.limit {
-		return false
-	}
-	b.used += n
-	s.bytes += n
-	return true
 }
 
 func (b *budget) release(s *share) {

@@ -159,6 +159,8 @@ func (c *conn) advance() {
 	for c.err == nil {
 		if c.pending != nil {
 			if c.ended && c.perReply() {
+				c.leaveQueue() // now: to end takes as long as replies are unread
+				c.srv.answerGranted()
 				c.unread, c.err = nil, io.EOF // nobody listens any more
 				return
 			}
@@ -186,9 +188,11 @@ func (c *conn) advance() {
 func (c *conn) answer() {
 	c.flush()
 	c.sendEvents()
-	if c.brief && c.perReply() && !c.link.roomy() {
-		c.deferred = true // flushing might wait
-	} else {
+	switch mayWait := c.perReply() && !c.link.roomy(); {
+	case mayWait && c.pending != nil: // for nothing but its lock: when there is room, it is woken
+	case mayWait && c.brief:
+		c.deferred = true
+	default:
 		c.fail(c.link.flush())
 	}
 	c.keep()
@@ -302,12 +306,16 @@ func (c *conn) isCommand(line []byte, cut protocol.Cut) bool {
 // execute runs one line. Where that may take longer than this turn may, it leaves
 // the line to others.
 func (c *conn) execute(line []byte) {
-	command, ok := protocol.Parse(line)
-	if !ok {
+	if c.brief && len(line) > briefLine {
+		c.deferred = true
 		return
 	}
-	if c.brief && !c.affords(command) {
+	command, ok := protocol.Parse(line)
+	if c.brief && !c.affords(command, len(line)) {
 		c.deferred = true
+		return
+	}
+	if !ok {
 		return
 	}
 	c.stripe.read[command.Verb].Add(1)
@@ -315,8 +323,9 @@ func (c *conn) execute(line []byte) {
 	c.handle(command.Verb, command.Arg)
 }
 
-// affords tells whether a brief turn may run a command.
-func (c *conn) affords(command protocol.Command) bool {
+// affords tells whether a brief turn may run a command, which came in a line of that
+// length. A blank line costs as much as a cheap command.
+func (c *conn) affords(command protocol.Command, length int) bool {
 	cost := costs[command.Verb]
 	switch command.Verb {
 	case protocol.List:
@@ -328,7 +337,7 @@ func (c *conn) affords(command protocol.Command) bool {
 			return false
 		}
 	}
-	c.allowance -= cost
+	c.allowance -= cost + int32(length>>10)
 	return c.allowance >= 0
 }
 
@@ -397,6 +406,7 @@ func (c *conn) end() {
 	c.srv.registry.set(c.session, "")
 	c.leaving.Store(true)
 	c.link.Close()
+	c.endLinger()
 	c.debug("client gone", slog.Int("orphans", orphans), slog.String("reason", reason(c.err)))
 	c.srv.untrack(c)
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -308,6 +309,40 @@ func (c *client) httpAnswer() {
 		strings.Count(answer, "HTTP/1.1 ") != 1 {
 		c.Fatalf("the answer is %q, %v", answer, err)
 	}
+}
+
+// No limit on connections counts those who were refused, and they have descriptors.
+func TestFewRefusedClientsHaveAMomentToGo(t *testing.T) {
+	const lingering, more = 48, 40
+	s := start(t, with(func(set *server.Settings) { set.MaxConnections = 4 }))
+	before := openFiles(t)
+	for range lingering + more {
+		c, err := net.Dial("tcp", s.addresses["tcp4"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(patience))
+		fmt.Fprint(c, "GET / HTTP/1.1\r\n") // and is not over
+		if answer, err := io.ReadAll(c); err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 400 ") {
+			t.Fatalf("%q, %v", answer, err)
+		}
+	}
+	const closing = 4 // are seen closed a moment before they are
+	if n := openFiles(t) - before - (lingering + more); n > lingering+closing {
+		t.Errorf("the server has %d descriptors of refused clients", n)
+	}
+	eventually(t, "all are closed", func() bool { return openFiles(t) == before+lingering+more })
+}
+
+// openFiles returns how many descriptors this process has.
+func openFiles(t *testing.T) int {
+	t.Helper()
+	all, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(all)
 }
 
 func TestHTTPAtALockPortIsRefused(t *testing.T) {

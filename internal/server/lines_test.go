@@ -94,7 +94,7 @@ func lineBytes(n int) func(*setup) {
 }
 
 func TestLinesUpToTheLimitAreRun(t *testing.T) {
-	for _, limit := range []int{16, 1000, 16 << 10, 64 << 10, 100_000} {
+	for _, limit := range []int{16, 1000, 16 << 10, 64 << 10, 100_000, 1 << 20} {
 		forEachTransport(t, func(t *testing.T, transport string) {
 			c := start(t, lineBytes(limit)).connect(transport)
 			fits := strings.Repeat("x", limit-2)

@@ -12,6 +12,7 @@ type lingering struct {
 	since time.Time
 	timer *time.Timer // wakes the connection at the end of that moment
 	bytes int         // it has sent since
+	over  bool        // as too many linger
 }
 
 // What a refused client may still send, and for how long.
@@ -20,9 +21,31 @@ const (
 	lingerBytes = 1 << 20
 )
 
+// maxLingering is how many sockets may linger. No limit on connections counts them any
+// more, and they have descriptors: no more than sparedFiles leaves for such.
+const maxLingering = sparedFiles / 4
+
+// linger tells whether one more may, until doneLingering.
+func (s *Server) linger() bool {
+	if s.lingering.Add(1) <= maxLingering {
+		return true
+	}
+	s.doneLingering()
+	return false
+}
+
+func (s *Server) doneLingering() { s.lingering.Add(-1) }
+
+// endLinger ends a client's lingering, now that its socket is closed.
+func (c *conn) endLinger() {
+	if l := c.lingering; l != nil && !l.over {
+		c.srv.doneLingering()
+	}
+}
+
 // refuse answers a client that speaks HTTP to a lock port.
 func (c *conn) refuse() {
-	c.lingering = &lingering{since: time.Now(), timer: time.AfterFunc(lingerTime, c.wake)}
+	c.lingering = &lingering{since: time.Now(), timer: time.AfterFunc(lingerTime, c.wake), over: !c.srv.linger()}
 	c.srv.gate.refuse(refusedHTTP)
 	c.srv.logRefusal(c.session.Addr(), refusedHTTP)
 	c.fail(c.link.refuse(protocol.AppendHTTPAnswer(nil, c.settings.MetricsURL)))
@@ -34,7 +57,7 @@ func (c *conn) lingers() bool {
 		c.refuse()
 	}
 	l := c.lingering
-	for more := true; more; {
+	for more := !l.over; more; {
 		in, again, err := c.link.receive(nil, true, inputSize)
 		l.bytes += len(in)
 		c.srv.inputs.put(in)
@@ -43,5 +66,5 @@ func (c *conn) lingers() bool {
 		}
 		more = again
 	}
-	return c.err == errRefused && !c.cut.Load() && time.Since(l.since) < lingerTime
+	return c.err == errRefused && !l.over && !c.cut.Load() && time.Since(l.since) < lingerTime
 }

@@ -157,8 +157,8 @@ func (c *conn) who(name []byte) {
 	})
 }
 
-// errListingTooLarge ends a client whose listing does not fit the memory for them.
-var errListingTooLarge = errors.New("the listing takes more memory than limits.snapshot_bytes has left, and a WebSocket needs it in one piece")
+// errListingTooLarge ends a client whose listing alone does not fit the memory for all.
+var errListingTooLarge = errors.New("the listing takes more memory than limits.snapshot_bytes allows, and a WebSocket needs it in one piece")
 
 // flushListing sends a part of a listing, or where it must be whole sees to it that
 // there is memory for it. It reports whether the listing can go on.
@@ -166,14 +166,12 @@ func (c *conn) flushListing(s *share) bool {
 	if c.flushPart() {
 		runtime.Gosched() // a long listing is to delay nobody
 	}
-	if c.perReply() {
+	if c.perReply() && len(c.out) > outputSize { // more than the replies to what one read brought take
 		// Built whole, it is put into a frame, and may also wait whole.
 		if more := 4*int64(len(c.out)) - s.reply; more > 0 {
 			more = max(more, int64(outputSize))
 			s.reply += more
-			if !c.srv.snapshots.grow(s, more) {
-				c.err = errListingTooLarge
-			}
+			c.fail(c.srv.snapshots.grow(s, more, c.settings.Keepalive.UserTimeout, &c.cut))
 		}
 	}
 	return c.err == nil

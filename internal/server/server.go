@@ -81,6 +81,8 @@ type Server struct {
 	draining atomic.Bool          // closing, as those who wait see it
 	granted  atomic.Pointer[conn] // see handover.go
 	leavers  atomic.Int64         // connections with many locks that are leaving
+	// lingering are sockets that are not counted any more and not closed yet (linger.go).
+	lingering atomic.Int32
 
 	mu        sync.Mutex
 	listeners map[*Listener]struct{}      // guarded by mu, as below

@@ -63,7 +63,7 @@ func act(a actor) {
 // step acts for one turn, and reports whether the caller must act on. With brief,
 // it does nothing that may take long.
 func (c *conn) step(brief bool) (again bool) {
-	if brief && c.link.backlogged() { // a write might wait
+	if brief && (c.link.backlogged() || len(c.unread) > briefLine) { // a write might wait, and copying takes long
 		c.actAside()
 		return false
 	}
@@ -85,8 +85,12 @@ func (c *conn) step(brief bool) (again bool) {
 	return !c.rest()
 }
 
-// briefAllowance is what a brief turn may cost, in units of a cheap command.
-const briefAllowance = 256
+const (
+	// briefAllowance is what a brief turn may cost, in units of a cheap command.
+	briefAllowance = 256
+	// briefLine is the longest line that a brief turn reads and runs, in bytes.
+	briefLine = 128 << 10
+)
 
 // An actor is a conn or a Listener.
 type actor interface {

@@ -47,6 +47,9 @@ func (c *conn) sharedGetWait(arg []byte) {
 
 // acquireInQueue gets a lock or, where w allows that, begins to wait for it.
 func (c *conn) acquireInQueue(m locks.Mode, w protocol.Wait) {
+	if w.Limit != 0 && !c.sendAhead() {
+		return
+	}
 	draining := c.srv.draining.Load()
 	if w.Limit != 0 {
 		c.clock = 0 // the wait begins now, however long the commands before it took
@@ -66,6 +69,18 @@ func (c *conn) acquireInQueue(m locks.Mode, w protocol.Wait) {
 		why = protocol.ReasonDraining
 	}
 	c.answerWait(m, w, result, why)
+}
+
+// sendAhead sends the replies to earlier commands, which may wait for the client: once
+// it stands in a queue, nothing must keep it from seeing the end of its wait. A brief
+// turn never waits for the client. It reports whether the connection stands.
+func (c *conn) sendAhead() bool {
+	if !c.brief {
+		c.flush()
+		c.fail(c.link.flush())
+		c.beginReply()
+	}
+	return c.err == nil
 }
 
 // reasonOf returns no reason for no error.
@@ -147,16 +162,21 @@ func (c *conn) checkPile() {
 // pending.ended.
 func (c *conn) endWait() {
 	p := c.pending
-	p.stopTimer()
-	c.pending = nil
-	c.waiting.Store(false)
-	c.clock = 0
-	result, err := c.srv.table.Get(c.session, locks.Request{Now: c.now()})
+	result, err := c.leaveQueue()
 	if err == nil {
 		p.ended, c.cancelled = "", false
 	}
 	c.beginReply()
 	c.answerWait(p.mode, p.wait, result, p.ended)
+}
+
+// leaveQueue is endWait without an answer. A lock that was granted meanwhile is held.
+func (c *conn) leaveQueue() (locks.Result, error) {
+	c.pending.stopTimer()
+	c.pending = nil
+	c.waiting.Store(false)
+	c.clock = 0
+	return c.srv.table.Get(c.session, locks.Request{Now: c.now()})
 }
 
 func (p *pending) stopTimer() {

@@ -140,6 +140,9 @@ func farewellFor(err error) []byte {
 func (l *wsLink) control(code ws.OpCode, payload []byte) error {
 	switch code {
 	case ws.OpPing:
+		if len(l.out) > outputSize/2 && !l.roomy() {
+			return nil // the client reads nothing, and must not be waited for here
+		}
 		return l.add(ws.OpPong, payload)
 	case ws.OpClose:
 		if len(payload) > 0 {
@@ -225,7 +228,8 @@ func (l *wsLink) drain() error {
 func (l *wsLink) Close() error {
 	l.uncount()
 	if l.farewell != nil && l.add(ws.OpClose, l.farewell) == nil && l.flush() == nil {
-		if b := l.backlog.Load(); b != nil {
+		if b := l.backlog.Load(); b != nil && l.srv.linger() {
+			defer l.srv.doneLingering()
 			select {
 			case <-b.done:
 			case <-time.After(lingerTime):
