@@ -43,6 +43,7 @@ func (f *clientFlags) ask(ctx context.Context, env environment, talk func(contex
 // explain gives an error of the client its exit code and a way out.
 func explain(err error) error {
 	var known *exitError
+	var reply *client.ReplyError
 	exit := &exitError{err: err, code: exitFailed}
 	switch {
 	case err == nil || errors.As(err, &known):
@@ -59,6 +60,10 @@ func explain(err error) error {
 		exit.hint = "the server's configuration has features.dump off, or for names of clients features.registry"
 	case errors.Is(err, client.ErrDenied):
 		exit.hint = "admin_from in the server's configuration says from where; by default over its Unix socket, as by --server unix:///run/lockd.sock"
+	case errors.As(err, &reply) && strings.HasPrefix(reply.Reply, "0 line too long"):
+		exit.code, exit.hint = exitUsage, "the name is longer than limits.line_bytes of the server's configuration"
+	case errors.As(err, &reply) && strings.HasPrefix(reply.Reply, "0 bad arguments: watch"):
+		exit.code, exit.hint = exitUsage, "a prefix has at most 1024 bytes"
 	case errors.Is(err, client.ErrUnsupported):
 		exit.hint = "the server is an older one, or another"
 	}
@@ -106,6 +111,15 @@ func checkName(name string) error {
 		err: fmt.Errorf("lock %q: no lock has such a name", name), code: exitUsage,
 		hint: "names have no blanks but single spaces inside",
 	}
+}
+
+// checkNotEmpty refuses the empty name, which a lock may have, but which comes of a
+// variable that is not set: then all such commands would want one lock.
+func checkNotEmpty(name string) error {
+	if name != "" {
+		return nil
+	}
+	return &exitError{err: errors.New("the name of the lock is empty"), code: exitUsage, hint: "is it a variable that is not set?"}
 }
 
 // modeFlag is -s.

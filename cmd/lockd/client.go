@@ -84,6 +84,11 @@ func leftAlone(err error) error {
 	return unreachable(err, "does lockd run there, and does it let this client in? Its log tells, as by: journalctl -u lockd")
 }
 
+// noReply is for a server that has not answered in time.
+func noReply(url string, limit time.Duration) error {
+	return explain(fmt.Errorf("%s: %w (%v)", url, client.ErrTimeout, limit))
+}
+
 func unreachable(err error, hint string) error {
 	return &exitError{err: err, code: exitUnreachable, hint: hint}
 }

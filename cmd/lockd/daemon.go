@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -69,8 +70,7 @@ func serve(ctx context.Context, env environment, options config.Options) error {
 	if runs, err := d.startOrStop(ctx); !runs {
 		return err
 	}
-	d.run()
-	return nil
+	return d.run()
 }
 
 // startPatience is how long a start that is told to end may take to do so.
@@ -139,6 +139,9 @@ func (d *daemon) start(ctx context.Context) error {
 		return err
 	}
 	d.build()
+	if err := d.server.Open(); err != nil {
+		return &exitError{err: fmt.Errorf("wait for clients: %w", err), code: exitFailed, hint: fileHint(err)}
+	}
 	return nil
 }
 
@@ -216,13 +219,16 @@ func (d *daemon) build() {
 	})
 }
 
-// run serves until a signal ends it, and closes.
-func (d *daemon) run() {
+// run serves until a signal ends it, and closes. The error is that it could not serve.
+func (d *daemon) run() error {
 	background, stopBackground := context.WithCancel(context.Background())
+	var failed atomic.Bool
 	for _, l := range d.listeners {
 		d.serving.Go(func() {
 			if err := d.server.Serve(l); err != nil {
 				d.log.Error("clients are not served", "listen", l.String(), "error", err)
+				failed.Store(true)
+				d.closeSoon(syscall.SIGTERM)
 			}
 		})
 	}
@@ -248,6 +254,10 @@ func (d *daemon) run() {
 	d.close(d.untilClosing())
 	stopBackground()
 	d.stop()
+	if failed.Load() {
+		return &exitError{code: exitFailed} // the log has said why
+	}
+	return nil
 }
 
 // fewConnections is a limit on connections that surprises a server's admin.

@@ -94,8 +94,31 @@ func withListenHint(err error, hostPort string) error {
 		hint = "ports below 1024 need root or CAP_NET_BIND_SERVICE; or pick another port"
 	case errors.Is(err, unix.EADDRNOTAVAIL):
 		hint = "no network interface of this machine has that address: see ip address"
+	case errors.Is(err, unix.EACCES):
+		hint = fileHint(err) + "; under systemd, lockd.socket can open it: ListenStream="
+	default:
+		hint = fileHint(err)
 	}
 	return &exitError{err: err, code: exitFailed, hint: hint}
+}
+
+// fileHint is the way out where a file, a socket or a descriptor cannot be made.
+func fileHint(err error) string {
+	switch {
+	case errors.Is(err, unix.EMFILE):
+		return "the limit on open files is low: raise it with ulimit -n or LimitNOFILE="
+	case errors.Is(err, unix.EACCES):
+		return fmt.Sprintf("uid %d, which this runs as, may not write there", os.Geteuid())
+	case errors.Is(err, unix.EPERM):
+		return "only root, or a member of the group, can give a socket to it"
+	case errors.Is(err, unix.EROFS):
+		return "the file system is read-only; under systemd, ProtectSystem= may be what makes it so"
+	case errors.Is(err, unix.ENOENT):
+		return "the directory must exist"
+	case errors.Is(err, unix.ENOSPC):
+		return "the disk is full"
+	}
+	return ""
 }
 
 // withOwnPortHint replaces the hint where it is lockd itself that has the port.

@@ -15,6 +15,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"lockd":              main,
 		"lockd-activated":    execActivated,
+		"lockd-few-files":    execFewFiles,
 		"lockd-unprivileged": execUnprivileged,
 	})
 }

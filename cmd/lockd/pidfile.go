@@ -29,7 +29,11 @@ func acquirePIDFile(path string) (*pidFile, error) {
 	}
 	f, err := writeLocked(path)
 	if err != nil {
-		return nil, fmt.Errorf("pid file: %w", err)
+		hint := fileHint(err)
+		if errors.Is(err, unix.EACCES) {
+			hint += "; under systemd no pid file is needed"
+		}
+		return nil, &exitError{err: fmt.Errorf("pid file: %w", err), code: exitFailed, hint: hint}
 	}
 	defer os.Remove(f.Name())
 	for {

@@ -338,6 +338,15 @@ func execUnprivileged() {
 	execLockd()
 }
 
+// execFewFiles is a lockd that may open 20 files.
+func execFewFiles() {
+	const few = 20
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: few, Max: few}); err != nil {
+		panic(err)
+	}
+	execLockd()
+}
+
 func execLockd() {
 	path := filepath.Join(filepath.Dir(must(os.Executable())), "lockd")
 	panic(syscall.Exec(path, append([]string{"lockd"}, os.Args[1:]...), os.Environ()))

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -68,7 +69,10 @@ other; one SIGKILL for both leaves nobody to end what the command has started.
 Exit codes:
 
     the command's; 128 and the number of the signal that has ended it
-    69   no server within --timeout, or it was lost while waiting
+    1    failed
+    2    wrong usage
+    69   no server within --timeout, it was lost while waiting, it is closing, or it has reached
+         one of its limits
     74   the lock was lost, and so the command was ended
     75   the lock was not acquired; -E sets another
     126  the command cannot be run
@@ -104,7 +108,7 @@ func (o *runOptions) bind(cmd *cobra.Command) {
 	f.BoolVarP(&o.shared, "shared", "s", false, "take the shared lock NAME, which any number may hold")
 	f.IntVarP(&o.limit, "max", "n", 0, "take the shared lock NAME, which at most `MAX` may hold")
 	f.IntVarP(&o.code, "conflict-exit-code", "E", exitNotAcquired, "exit with `CODE` where the lock is not acquired; 0 makes it no failure, so nothing is said of it")
-	f.DurationVar(&o.keepalive, "keepalive", 10*time.Second, "notice within `DURATION` that the server does not answer any more; 0 does not ask it")
+	f.DurationVar(&o.keepalive, "keepalive", 10*time.Second, "once the lock is held, notice within `DURATION` that the server does not answer any more; 0 does not ask it")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "say on stderr what happens")
 }
 
@@ -118,8 +122,8 @@ func (o *runOptions) parse(cmd *cobra.Command, args []string) error {
 		err = errors.New("there is no command behind --")
 	case o.wait < 0 && changed("wait"):
 		err = fmt.Errorf("--wait is %v; want 0 or more", o.wait)
-	case o.limit < 1 && changed("max"):
-		err = fmt.Errorf("--max is %d; want 1 or more", o.limit)
+	case (o.limit < 1 || o.limit > math.MaxInt32) && changed("max"):
+		err = fmt.Errorf("--max is %d; want 1 to %d", o.limit, math.MaxInt32)
 	case o.code < 0 || o.code > 255:
 		err = fmt.Errorf("--conflict-exit-code is %d; want 0 to 255", o.code)
 	case o.keepalive != 0 && o.keepalive < leastKeepalive:
@@ -128,7 +132,7 @@ func (o *runOptions) parse(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return usageError(cmd, err)
 	}
-	if err := cmp.Or(o.check(), checkName(args[0])); err != nil {
+	if err := cmp.Or(o.check(), checkName(args[0]), checkNotEmpty(args[0])); err != nil {
 		return err
 	}
 	o.shared = o.shared || o.limit > 0
@@ -245,8 +249,12 @@ func (r *runner) connect(ctx context.Context) error {
 			return nil
 		case errors.Is(err, client.ErrUnsupported): // level 1
 			return nil
-		case !errors.Is(err, client.ErrUnreachable) || r.wait == 0 || ctx.Err() != nil:
-			return noServer(errors.Unwrap(err)) // it is the connection that was wanted, not the info
+		case ctx.Err() != nil && !errors.Is(err, client.ErrUnreachable):
+			return noReply(r.url(r.env), r.timeout)
+		case !errors.Is(err, client.ErrUnreachable):
+			return explain(errors.Unwrap(err)) // it is the connection that was wanted, not the info
+		case r.wait == 0 || ctx.Err() != nil:
+			return noServer(errors.Unwrap(err))
 		}
 		select {
 		case <-ctx.Done():
@@ -308,7 +316,12 @@ func (r *runner) notAcquired(err error) error {
 	switch {
 	case refused && reply.Refusal != nil && reply.Refusal.Reason == "draining":
 		return unreachable(fmt.Errorf("lock %q: the server is closing", r.name), "")
-	case errors.Is(err, client.ErrNotAcquired), errors.Is(err, context.DeadlineExceeded): // of --wait
+	case refused && reply.Refusal != nil && reply.Refusal.Reason == "too-many": // which says nothing of the lock
+		return unreachable(fmt.Errorf("lock %q: the server has reached one of its limits", r.name),
+			"limits.table_bytes and limits.locks_per_connection in its configuration; its metric lockd_limited_commands_total tells which")
+	case !errors.Is(err, client.ErrNotAcquired) && errors.Is(err, context.DeadlineExceeded): // of --wait
+		return noReply(r.url(r.env), r.wait)
+	case errors.Is(err, client.ErrNotAcquired):
 		text := fmt.Sprintf("lock %q is not free", r.name)
 		if r.wait > 0 {
 			text = fmt.Sprintf("lock %q was not free within %v", r.name, r.wait)
@@ -323,10 +336,10 @@ func (r *runner) notAcquired(err error) error {
 		return &exitError{err: errors.New(text), code: r.code, hint: fmt.Sprintf("\"lockd inspect%s\" shows who has it", r.inspectArgs())}
 	case errors.Is(err, client.ErrDisconnected), errors.Is(err, client.ErrUnreachable):
 		return unreachable(err, "")
-	case errors.Is(err, client.ErrUnsupported):
+	case errors.Is(err, client.ErrUnsupported) && !refused:
 		return &exitError{err: err, code: exitFailed, hint: "the server is an older one, which cannot limit the holders of a lock"}
 	}
-	return err
+	return explain(err)
 }
 
 func (r *runner) inspectArgs() string {
@@ -347,9 +360,6 @@ func describeRefusal(f client.Refusal) string {
 	}
 	if f.Queue > 0 {
 		parts = append(parts, fmt.Sprintf("%d wait", f.Queue))
-	}
-	if f.Reason == "too-many" {
-		parts = append(parts, "the server has reached one of its limits")
 	}
 	if len(parts) == 0 {
 		return ""
@@ -406,6 +416,9 @@ func (r *runner) environ(lock *client.Lock) []string {
 // ended releases the lock of a command that has ended.
 func (r *runner) ended(lock *client.Lock, status int) error {
 	err := r.release(lock)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = noReply(r.url(r.env), unlockTime)
+	}
 	if err != nil {
 		r.say("warning: the lock was lost at about the time %s ended: %v", r.command[0], err)
 	}

@@ -130,11 +130,15 @@ func (s *Server) Apply(set Settings) {
 	s.snapshots.setLimit(set.SnapshotBytes)
 }
 
+// Open opens what serving needs and can fail for want of descriptors. Serve does that
+// as well, where it has not been done.
+func (s *Server) Open() error { return s.poller.start() }
+
 // Serve accepts clients from l until the server closes, and then returns nil.
 // It takes l over. Any number of Serve may run. The error is that the server could
 // not wait for what happens to sockets; l is closed then.
 func (s *Server) Serve(l *Listener) error {
-	if err := s.poller.start(); err != nil {
+	if err := s.Open(); err != nil {
 		l.Close()
 		return err
 	}

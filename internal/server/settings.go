@@ -73,10 +73,12 @@ func DefaultSettings() Settings {
 	}
 }
 
-// sparedFiles is how many descriptors the limit on connections leaves for all
-// else: HTTP clients, listeners, the journal, the runtime. Of a small number it
-// leaves a quarter.
-const sparedFiles = 192
+// What the limit on connections leaves of the descriptors for all else: HTTP clients,
+// listeners, the journal, the runtime.
+const (
+	sparedFiles = 192 // or a quarter, where that is fewer
+	leastSpared = 16  // what a server without clients has, and some for HTTP
+)
 
 // maxConnections resolves the automatic limit. Without one it would be the
 // kernel that refuses, by leaving clients to wait in the accept queue.
@@ -89,5 +91,5 @@ func (s *Settings) maxConnections() int {
 		return 1 << 30
 	}
 	n := int(files.Cur)
-	return max(n-min(sparedFiles, n/4), 1)
+	return max(n-max(min(sparedFiles, n/4), leastSpared), 1)
 }
