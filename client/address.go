@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -63,6 +64,9 @@ func hostPort(u *url.URL, defaultPort string) (address, error) {
 	port := u.Port()
 	if port == "" {
 		port = defaultPort
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return address{}, fmt.Errorf("port %s is not between 0 and 65535", port)
 	}
 	target := net.JoinHostPort(u.Hostname(), port)
 	return address{u.Scheme + "://" + target, u.Scheme, target}, nil

@@ -297,9 +297,18 @@ func commandLine(v protocol.Verb, name string, words ...string) ([]byte, error) 
 
 func describe(what, name string, err error) error {
 	if err != nil {
-		err = fmt.Errorf("%s %q: %w", what, name, err)
+		err = fmt.Errorf("%s %q: %w", what, shortened(name), err)
 	}
 	return err
+}
+
+// shortened is a name as an error repeats it.
+func shortened(name string) string {
+	const most = 200
+	if len(name) <= most {
+		return name
+	}
+	return strings.ToValidUTF8(name[:most], "") + "..."
 }
 
 func describeAll(what string, err error) error {

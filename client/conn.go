@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -333,8 +334,12 @@ func (c *Conn) read(link net.Conn) error {
 		cut = atEOF && len(data) > 0 // half a reply is none
 		return 0, nil, nil
 	})
-	for lines.Scan() {
-		if err := c.deliver(lines.Text()); err != nil {
+	for first := true; lines.Scan(); first = false {
+		line := lines.Text()
+		if first && isHTTP(line) {
+			return errHTTP
+		}
+		if err := c.deliver(line); err != nil {
 			return err
 		}
 	}
@@ -345,6 +350,12 @@ func (c *Conn) read(link net.Conn) error {
 		return errCutReply
 	}
 	return errServerClosed
+}
+
+// isHTTP tells a status line of HTTP from the first line of a listing, which has a
+// colon.
+func isHTTP(line string) bool {
+	return strings.HasPrefix(line, "HTTP/1.") && !strings.Contains(line, ": ")
 }
 
 func (c *Conn) deliver(line string) error {

@@ -83,6 +83,7 @@ func (e *ReplyError) Unwrap() error { return e.Err }
 // Reasons for a connection's end that the caller never tests for.
 var (
 	errServerClosed = errors.New("the server closed it")
+	errHTTP         = fmt.Errorf("%w: that port speaks HTTP; locks have another, 9999 by default", ErrProtocol)
 	errCutReply     = errors.New("the server closed it in the middle of a line")
 	errGivenUp      = errors.New("a call was given up while its reply was under way")
 )

@@ -272,5 +272,8 @@ func consequences(t target, addresses []string, all []client.Entry, named []clie
 			name = fmt.Sprintf(", named %s,", shown(c.Name))
 		}
 	}
+	if name == "" {
+		name = " may be gone, or"
+	}
 	return fmt.Sprintf("%s%s holds no lock and waits for none.\n", t, name)
 }

@@ -11,7 +11,8 @@ func newCompletionCmd(env environment) *cobra.Command {
 		Use:   "completion bash|zsh|fish|powershell",
 		Short: "Print the script that completes lockd's command line",
 		Long: "Print the script that completes lockd's command line in a shell. For the running\n" +
-			"shell:  source <(lockd completion bash)",
+			"shell:  source <(lockd completion bash)\n\n" +
+			"That of bash needs the package bash-completion.",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return usageError(cmd, fmt.Errorf("%s needs one shell: bash, zsh, fish or powershell", cmd.CommandPath()))

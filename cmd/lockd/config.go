@@ -27,7 +27,7 @@ func newConfigCmd(env environment) *cobra.Command {
 }
 
 func newConfigCheckCmd(env environment) *cobra.Command {
-	return newLoadCmd(env, "check", "Check the configuration, as a start of the server would", func(l *config.Loaded) error {
+	cmd := newLoadCmd(env, "check", "Check the configuration, as a start of the server would", func(l *config.Loaded) error {
 		if err := checkWebConfig(l.Config); err != nil {
 			return err
 		}
@@ -38,7 +38,18 @@ func newConfigCheckCmd(env environment) *cobra.Command {
 		_, err := fmt.Fprintf(env.stdout, "configuration is good: %s\n", printable(file))
 		return err
 	})
+	cmd.Long = checkLong
+	return cmd
 }
+
+const checkLong = `Check the configuration, as a start of the server would. It opens nothing: whether addresses
+and ports are free, and host names, groups and directories exist, the start will tell.
+
+Exit codes:
+
+    0   it is good; a warning may tell of variables that are nearly keys
+    1   failed
+    2   it is wrong, or wrong usage`
 
 func newConfigShowCmd(env environment) *cobra.Command {
 	return newLoadCmd(env, "show", "Show the configuration in force and where each value comes from", func(l *config.Loaded) error {
@@ -70,6 +81,9 @@ func newLoadCmd(env environment, name, short string, do func(*config.Loaded) err
 			if err != nil {
 				return err
 			}
+			for _, w := range loaded.Warnings {
+				fmt.Fprintf(env.stderr, "lockd: warning: %s\n", printable(w))
+			}
 			return do(loaded)
 		},
 	}
@@ -85,6 +99,7 @@ func configOptions(path string, env environment) config.Options {
 	return config.Options{
 		Path:      path,
 		LookupEnv: env.lookupEnv,
+		Environ:   env.environ,
 		CheckAddress: func(text string) error {
 			_, err := server.ParseAddress(text)
 			return err

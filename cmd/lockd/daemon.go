@@ -31,6 +31,7 @@ type daemon struct {
 	options   config.Options // to load the configuration again
 	started   time.Time
 	startedAs config.Config // what waits for a restart is held against this
+	warnings  []string      // of the configuration
 	logTo     *logWriter
 	switches  switchable
 	log       *slog.Logger
@@ -123,7 +124,7 @@ func (d *daemon) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.config, d.startedAs = loaded.Config, loaded.Config
+	d.config, d.startedAs, d.warnings = loaded.Config, loaded.Config, loaded.Warnings
 	if err := checkWebConfig(d.config); err != nil {
 		return err
 	}
@@ -265,6 +266,9 @@ const fewConnections = 500
 
 // warn tells of what is allowed and most likely not meant.
 func (d *daemon) warn() {
+	for _, w := range d.warnings {
+		d.log.Warn(w)
+	}
 	if n := d.server.Stats().MaxConnections; d.config.Limits.Connections == 0 && n < fewConnections {
 		d.log.Warn("few clients can connect, the limit on open files is low: raise it with ulimit -n or LimitNOFILE=", "limit", n)
 	}

@@ -16,6 +16,7 @@ type environment struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	lookupEnv      func(string) (string, bool)
+	environ        []string
 }
 
 // Exit codes, after sysexits.h where the shell has none of its own.

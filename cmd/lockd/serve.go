@@ -31,7 +31,11 @@ func newServeCmd(env environment) *cobra.Command {
 		Short: "Serve locks, in the foreground",
 		Long: "Serve locks, in the foreground, until SIGTERM or SIGINT; a second one does not wait\n" +
 			"for clients to leave. SIGHUP reads the configuration again. Flags stand above the\n" +
-			"environment, that above the configuration file.",
+			"environment, that above the configuration file.\n\n" +
+			"Exit codes:\n\n" +
+			"    0   closed, as a signal had it\n" +
+			"    1   failed\n" +
+			"    2   wrong usage, or a wrong configuration",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return serve(cmd.Context(), env, f.options(cmd.Flags(), env))

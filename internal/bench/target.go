@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -79,6 +80,9 @@ func hostPort(u *url.URL, t Target, defaultPort string) (Target, error) {
 	port := u.Port()
 	if port == "" {
 		port = defaultPort
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return t, fmt.Errorf("port %s is not between 0 and 65535", port)
 	}
 	t.Address = net.JoinHostPort(u.Hostname(), port)
 	return t, nil

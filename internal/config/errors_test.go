@@ -179,6 +179,7 @@ func TestValuesNotTaken(t *testing.T) {
 		hostPort = ` is not HOST:PORT; write for example :9996, 127.0.0.1:9996 or "[::1]:9996"`
 		network  = " is not a network; write an IP address, a CIDR such as 10.0.0.0/8, loopback, private or any"
 		client   = " is not a network; write an IP address, a CIDR such as 10.0.0.0/8, loopback, private, any or unix"
+		several  = "; if these are several, separate them by blanks, or give the flag for each"
 		host     = " is not a host; write for example app.example.com or app.example.com:8443"
 		seconds  = "; write whole seconds from 1s to 32767s"
 		grace    = "; write 0, a time with its unit such as 5s or 1m30s, or forever"
@@ -195,7 +196,7 @@ func TestValuesNotTaken(t *testing.T) {
 		{"allow_from", "unix", "unix is no network; Unix sockets always pass, leave it out"},
 		{"allow_from", "privat", "privat" + network},
 		{"allow_from", "10.0.0.0/33", "10.0.0.0/33" + network},
-		{"allow_from", "loopback,private", "loopback,private" + network},
+		{"allow_from", "loopback,private", "loopback,private" + network + several},
 		{"allow_from", "10.1.2.3/8", "10.1.2.3/8 is not the first address of a network; write 10.0.0.0/8 or 10.1.2.3"},
 		{"allow_from", "fe80::1%eth0", "fe80::1%eth0 has a zone, which is not looked at; write fe80::1"},
 		{"allow_from", "::ffff:10.0.0.0/104", "::ffff:10.0.0.0/104 never matches, IPv4 clients are judged as IPv4; write 10.0.0.0/8"},
@@ -203,7 +204,7 @@ func TestValuesNotTaken(t *testing.T) {
 		{"admin_from", "privat", "privat" + client},
 		{"admin_from", "UNIX", "UNIX" + client},
 		{"admin_from", "unix:", "unix:" + client},
-		{"admin_from", "loopback,unix", "loopback,unix" + client},
+		{"admin_from", "loopback,unix", "loopback,unix" + client + several},
 		{"admin_from", "", `""` + client},
 		{"admin_from", "10.1.2.3/8", "10.1.2.3/8 is not the first address of a network; write 10.0.0.0/8 or 10.1.2.3"},
 		{"admin_from", "fe80::1%eth0", "fe80::1%eth0 has a zone, which is not looked at; write fe80::1"},

@@ -42,7 +42,11 @@ func (k kind) value(texts []string) (any, error) {
 		return k.one(texts[0])
 	}
 	for _, text := range texts {
-		if _, err := k.one(text); err != nil {
+		_, err := k.one(text)
+		switch {
+		case err != nil && strings.Contains(text, ","):
+			return nil, fmt.Errorf("%w; if these are several, separate them by blanks, or give the flag for each", err)
+		case err != nil:
 			return nil, err
 		}
 	}

@@ -23,6 +23,9 @@ type Options struct {
 	// LookupEnv looks up an environment variable, as os.LookupEnv does; nil is an
 	// empty environment.
 	LookupEnv func(name string) (string, bool)
+	// Environ lists the variables there are, as os.Environ does. It is only looked
+	// through for names that are nearly those of keys.
+	Environ []string
 	// Overrides holds what was given on the command line; of two with the same
 	// key the later one counts.
 	Overrides []Override
@@ -46,8 +49,10 @@ type Override struct {
 type Loaded struct {
 	Config Config
 	// File is the path of the file that was read; empty when there was none.
-	File    string
-	origins map[string]string // by key; keys with their default have none
+	File string
+	// Warnings tell of variables that are no keys, but nearly.
+	Warnings []string
+	origins  map[string]string // by key; keys with their default have none
 }
 
 // Load reads the file, the environment and the overrides, checks all of them
@@ -68,7 +73,11 @@ func Load(o Options) (*Loaded, error) {
 	if err := errors.Join(slices.Concat(fileErrors, environmentErrors, flagErrors, systemdErrors)...); err != nil {
 		return nil, err
 	}
-	return merge(keys, path, defaults, fromFile, fromEnvironment, fromFlags)
+	loaded, err := merge(keys, path, defaults, fromFile, fromEnvironment, fromFlags)
+	if err == nil {
+		loaded.Warnings = misspelt(keys, o.Environ)
+	}
+	return loaded, err
 }
 
 // assignment is a value that some source gives to a key, checked and of the type

@@ -80,3 +80,21 @@ func editDistance(a, b string) int {
 	}
 	return row[len(b)]
 }
+
+// misspelt warns of variables whose names are nearly those of keys. What else begins
+// with LOCKD_ may be a container platform's, which names variables by services.
+func misspelt(keys []key, environ []string) (warnings []string) {
+	for _, variable := range environ {
+		name, _, _ := strings.Cut(variable, "=")
+		best, bestCost := "", 3
+		for _, k := range keys {
+			if cost := editDistance(name, k.environmentName()); cost < bestCost {
+				best, bestCost = k.environmentName(), cost
+			}
+		}
+		if bestCost > 0 && best != "" {
+			warnings = append(warnings, fmt.Sprintf("environment %s: no such key; did you mean %s?", name, best))
+		}
+	}
+	return warnings
+}
