@@ -1,14 +1,13 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"net"
-	"net/url"
-	"strconv"
-	"strings"
 	"time"
+
+	"lockd/internal/serverurl"
 )
 
 // DefaultAddress is the server that an empty address means.
@@ -21,55 +20,17 @@ type address struct {
 	target  string // HOST:PORT or a path
 }
 
+var addressForm = serverurl.Form{
+	Ports: map[string]string{"tcp": "9999", "ws": "9998"},
+	Want:  "tcp://HOST:PORT, unix:///PATH or ws://HOST:PORT",
+}
+
 func parseAddress(text string) (address, error) {
-	if text == "" {
-		text = DefaultAddress
-	}
-	if !strings.Contains(text, "://") {
-		text = "tcp://" + text
-	}
-	a, err := splitURL(text)
+	network, target, err := addressForm.Parse(cmp.Or(text, DefaultAddress))
 	if err != nil {
-		return a, fmt.Errorf("address %q: %w", text, err)
+		return address{}, err
 	}
-	return a, nil
-}
-
-func splitURL(text string) (address, error) {
-	u, err := url.Parse(text)
-	if err != nil {
-		return address{}, errors.Unwrap(err) // without the text a second time
-	}
-	switch u.Scheme {
-	case "tcp":
-		return hostPort(u, "9999")
-	case "ws":
-		return hostPort(u, "9998")
-	case "unix":
-		if u.Host != "" || len(u.Path) < 2 {
-			return address{}, errors.New("the path must be absolute; want unix:///PATH, with three slashes")
-		}
-		return address{text, "unix", u.Path}, nil
-	}
-	return address{}, errors.New("want tcp://HOST:PORT, unix:///PATH or ws://HOST:PORT")
-}
-
-func hostPort(u *url.URL, defaultPort string) (address, error) {
-	if u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.User != nil || u.Fragment != "" {
-		return address{}, fmt.Errorf("nothing may follow the port; want %s://HOST:PORT", u.Scheme)
-	}
-	if strings.Contains(u.Hostname(), ":") && !strings.HasPrefix(u.Host, "[") {
-		return address{}, errors.New("an IPv6 address goes in brackets: [::1]:9999")
-	}
-	port := u.Port()
-	if port == "" {
-		port = defaultPort
-	}
-	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return address{}, fmt.Errorf("port %s is not between 0 and 65535", port)
-	}
-	target := net.JoinHostPort(u.Hostname(), port)
-	return address{u.Scheme + "://" + target, u.Scheme, target}, nil
+	return address{network + "://" + target, network, target}, nil
 }
 
 // A server that is gone without a word is noticed after 30 s, not after Go's

@@ -19,21 +19,22 @@ import (
 // import directly. Tests may import more.
 func mayImport() map[string][]string {
 	return map[string][]string{
-		"lockd/internal/protocol": {},
-		"lockd/internal/locks":    {},
-		"lockd/internal/server":   {"lockd/internal/locks", "lockd/internal/protocol"},
-		"lockd/internal/metrics":  {"lockd/internal/locks", "lockd/internal/server"},
-		"lockd/internal/admin":    {"lockd/internal/human"},
-		"lockd/internal/bench":    {},
-		"lockd/internal/config":   {"lockd/internal/human"},
-		"lockd/internal/human":    {},
-		"lockd/internal/job":      {},
-		"lockd/internal/state":    {"lockd/internal/locks"},
-		"lockd/internal/systemd":  {"lockd/internal/human"},
-		"lockd/configs":           {},
-		"lockd/embedded":          {"lockd/internal/locks", "lockd/internal/server", "lockd/internal/state"},
-		"lockd/client":            {"lockd/internal/protocol"},
-		"lockd/client/websocket":  {"lockd/client"},
+		"lockd/internal/protocol":  {},
+		"lockd/internal/locks":     {},
+		"lockd/internal/server":    {"lockd/internal/locks", "lockd/internal/protocol"},
+		"lockd/internal/metrics":   {"lockd/internal/locks", "lockd/internal/server"},
+		"lockd/internal/admin":     {"lockd/internal/human"},
+		"lockd/internal/bench":     {"lockd/internal/serverurl"},
+		"lockd/internal/config":    {"lockd/internal/human"},
+		"lockd/internal/human":     {},
+		"lockd/internal/job":       {},
+		"lockd/internal/serverurl": {},
+		"lockd/internal/state":     {"lockd/internal/locks"},
+		"lockd/internal/systemd":   {"lockd/internal/human"},
+		"lockd/configs":            {},
+		"lockd/embedded":           {"lockd/internal/locks", "lockd/internal/server", "lockd/internal/state"},
+		"lockd/client":             {"lockd/internal/protocol", "lockd/internal/serverurl"},
+		"lockd/client/websocket":   {"lockd/client"},
 		"lockd/cmd/lockd": {
 			"lockd/client", "lockd/client/websocket", "lockd/configs", "lockd/internal/admin", "lockd/internal/bench", "lockd/internal/config", "lockd/internal/human", "lockd/internal/job", "lockd/internal/locks",
 			"lockd/internal/metrics", "lockd/internal/server", "lockd/internal/state", "lockd/internal/systemd",
@@ -194,7 +195,7 @@ var clock = regexp.MustCompile(`time\.(Now|Since|Until|After|AfterFunc|Sleep|Tic
 // Who imports the client pays for what it needs, and no more.
 func TestClientNeedsNoServerAndNoDependency(t *testing.T) {
 	for path, p := range list(t, "-deps", "./client") {
-		if !p.Standard && path != "lockd/client" && path != "lockd/internal/protocol" {
+		if !p.Standard && path != "lockd/client" && path != "lockd/internal/protocol" && path != "lockd/internal/serverurl" {
 			t.Errorf("the client needs %s", path)
 		}
 		if path == "net/http" {

@@ -3,10 +3,9 @@ package bench
 import (
 	"errors"
 	"fmt"
-	"net"
-	"net/url"
-	"strconv"
 	"strings"
+
+	"lockd/internal/serverurl"
 )
 
 // A Kind is what a target speaks.
@@ -29,62 +28,31 @@ type Target struct {
 	PID     int    // of its process, for its CPU time; 0 to look for it
 }
 
+var targetForm = serverurl.Form{
+	Ports: map[string]string{"tcp": "9999", "ws": "9998", "redis": "6379", "memcached": "11211"},
+	Want:  "tcp://HOST:PORT, unix:///PATH, ws://HOST:PORT, redis://HOST:PORT, memcached://HOST:PORT or echo",
+}
+
 // ParseTarget takes tcp://HOST[:PORT], unix:///PATH, ws://HOST[:PORT],
 // redis://HOST[:PORT], memcached://HOST[:PORT] or the word echo.
 func ParseTarget(text string) (Target, error) {
 	if text == "echo" {
 		return Target{Name: text, Kind: Echo}, nil
 	}
-	full := text
-	if !strings.Contains(text, "://") {
-		full = "tcp://" + text
-	}
-	t, err := parseURL(full)
+	scheme, address, err := targetForm.Parse(text)
 	if err != nil {
-		return t, fmt.Errorf("address %q: %w", text, err)
+		return Target{}, err
 	}
-	t.Name = full
-	return t, nil
-}
-
-func parseURL(text string) (Target, error) {
-	u, err := url.Parse(text)
-	if err != nil {
-		return Target{}, errors.Unwrap(err) // without the text a second time
-	}
-	switch u.Scheme {
-	case "tcp":
-		return hostPort(u, Target{Network: "tcp"}, "9999")
-	case "ws":
-		return hostPort(u, Target{Network: "ws"}, "9998")
+	t := Target{Name: text, Network: scheme, Address: address}
+	switch scheme {
 	case "redis":
-		return hostPort(u, Target{Network: "tcp", Kind: Redis}, "6379")
+		t.Network, t.Kind = "tcp", Redis
 	case "memcached":
-		return hostPort(u, Target{Network: "tcp", Kind: Memcached}, "11211")
-	case "unix":
-		if u.Host != "" || len(u.Path) < 2 {
-			return Target{}, errors.New("the path must be absolute; want unix:///PATH, with three slashes")
-		}
-		return Target{Network: "unix", Address: u.Path}, nil
+		t.Network, t.Kind = "tcp", Memcached
 	}
-	return Target{}, errors.New("want tcp://HOST:PORT, unix:///PATH, ws://HOST:PORT, redis://HOST:PORT, memcached://HOST:PORT or echo")
-}
-
-func hostPort(u *url.URL, t Target, defaultPort string) (Target, error) {
-	if u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.User != nil || u.Fragment != "" {
-		return t, fmt.Errorf("want no more than %s://HOST:PORT", u.Scheme)
+	if !strings.Contains(text, "://") {
+		t.Name = "tcp://" + text
 	}
-	if strings.Contains(u.Hostname(), ":") && !strings.HasPrefix(u.Host, "[") {
-		return t, errors.New("an IPv6 address goes in brackets: [::1]:9999")
-	}
-	port := u.Port()
-	if port == "" {
-		port = defaultPort
-	}
-	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return t, fmt.Errorf("port %s is not between 0 and 65535", port)
-	}
-	t.Address = net.JoinHostPort(u.Hostname(), port)
 	return t, nil
 }
 
