@@ -146,12 +146,9 @@ func (t *Table) Get(s *Session, r Request) (result Result, err error) {
 	hash, sh := t.find(r.Mode, r.Name)
 	sh.mu.Lock()
 	at, l := sh.lookup(hash, r.Mode, r.Name)
-	var h *hold
-	switch h, err = sh.judge(at, l, s, &r); {
+	h, l, err := sh.get(at, l, s, &r, hash)
+	switch {
 	case err == nil:
-		if h == nil {
-			h, l = sh.grant(at, l, s, &r, hash)
-		}
 		result.Holders, result.Token = t.holders(l), h.grant.token()
 	case err != ErrWaiting:
 		result = t.result(l)
@@ -160,38 +157,47 @@ func (t *Table) Get(s *Session, r Request) (result Result, err error) {
 	return result, err
 }
 
-// judge returns the hold that s has of l already; or nil where it may have one, whose
-// bytes it has counted then; or why it may not, and with ErrWaiting it waits.
-// l is nil where nobody holds the lock.
-func (sh *shard) judge(at ref, l *lock, s *Session, r *Request) (*hold, error) {
+// get is Get for l, the lock at, which is nil where nobody holds it. It returns the
+// hold that s has then, and its lock.
+func (sh *shard) get(at ref, l *lock, s *Session, r *Request, hash uint32) (*hold, *lock, error) {
 	blocked := error(nil)
 	if l != nil {
 		if holding := sh.holdOf(at, l, s); holding != 0 {
-			return sh.table.holdAt(holding), nil
+			return sh.table.holdAt(holding), l, nil
 		}
 		blocked = sh.table.blocks(l, r)
 		if blocked != nil && r.Queue != JoinQueue {
-			return nil, blocked
+			return nil, l, blocked
 		}
 	}
+	if err := sh.charge(l, s, r, blocked != nil); err != nil {
+		return nil, l, err
+	}
+	if blocked != nil {
+		sh.enqueue(at, l, s, r)
+		return nil, l, ErrWaiting
+	}
+	h, l := sh.grant(at, l, s, r, hash)
+	return h, l, nil
+}
+
+// charge counts the bytes that it takes s to hold l, or to wait for it, unless that is
+// more than a limit lets it.
+func (sh *shard) charge(l *lock, s *Session, r *Request, waits bool) error {
 	if most := sh.table.limits.Load().SessionHolds; most > 0 && s.Holds() >= most {
-		return nil, ErrSessionLimit
+		return ErrSessionLimit
 	}
 	size := holdBytes(r.Mode)
 	switch {
-	case blocked != nil:
+	case waits:
 		size = waiterBytes
 	case l == nil:
 		size += lockBytes(r.Mode, len(r.Name))
 	}
 	if !sh.bytes.take(size) {
-		return nil, ErrTableFull
+		return ErrTableFull
 	}
-	if blocked != nil {
-		sh.enqueue(at, l, s, r)
-		return nil, ErrWaiting
-	}
-	return nil, nil
+	return nil
 }
 
 // grant makes s a holder as asked, of a new lock where l is nil.
