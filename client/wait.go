@@ -34,7 +34,8 @@ type Grant struct {
 // When ctx ends during the wait, the wait is cancelled on the server, and the
 // error is both that of ctx and ErrNotAcquired. It is a grant without an error
 // where the lock is granted in that very moment. If the server does not answer
-// within a second, the connection is closed.
+// within a second, the connection is closed, and the error is that of ctx and
+// ErrDisconnected.
 //
 // Other calls stand behind the wait: a [Conn] does one thing after the other. A
 // [Client] has a connection for each lock.
@@ -120,6 +121,9 @@ func (c *Conn) awaitGrant(ctx context.Context, a *call, wait time.Duration) erro
 	case <-a.done:
 		return nil
 	default:
+	}
+	if ctx.Err() != nil && c.Err() != nil { // nor was the cancel answered
+		return fmt.Errorf("%w: %w", ctx.Err(), c.Err())
 	}
 	return c.why(ctx)
 }

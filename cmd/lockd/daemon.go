@@ -228,8 +228,9 @@ func (d *daemon) run() error {
 		d.serving.Go(func() {
 			if err := d.server.Serve(l); err != nil {
 				d.log.Error("clients are not served", "listen", l.String(), "error", err)
-				failed.Store(true)
-				d.closeSoon(syscall.SIGTERM)
+				if !failed.Swap(true) { // a second signal would not wait for clients
+					d.closeSoon(syscall.SIGTERM)
+				}
 			}
 		})
 	}

@@ -319,9 +319,9 @@ func (r *runner) notAcquired(err error) error {
 	case refused && reply.Refusal != nil && reply.Refusal.Reason == "too-many": // which says nothing of the lock
 		return unreachable(fmt.Errorf("lock %q: the server has reached one of its limits", r.name),
 			"limits.table_bytes and limits.locks_per_connection in its configuration; its metric lockd_limited_commands_total tells which")
-	case !errors.Is(err, client.ErrNotAcquired) && errors.Is(err, context.DeadlineExceeded): // of --wait
+	case errors.Is(err, client.ErrDisconnected) && errors.Is(err, context.DeadlineExceeded): // of --wait, and nobody has said anything
 		return noReply(r.url(r.env), r.wait)
-	case errors.Is(err, client.ErrNotAcquired):
+	case errors.Is(err, client.ErrNotAcquired), errors.Is(err, context.DeadlineExceeded):
 		text := fmt.Sprintf("lock %q is not free", r.name)
 		if r.wait > 0 {
 			text = fmt.Sprintf("lock %q was not free within %v", r.name, r.wait)

@@ -22,12 +22,14 @@ const (
 )
 
 // maxLingering is how many sockets may linger. No limit on connections counts them any
-// more, and they have descriptors: no more than sparedFiles leaves for such.
-const maxLingering = sparedFiles / 4
+// more, and they have descriptors: a part of those that the limit leaves for such.
+func (s *Server) maxLingering() int32 {
+	return int32(min(max(s.settings.Load().MaxConnections/8, leastSpared/4), sparedFiles/4))
+}
 
 // linger tells whether one more may, until doneLingering.
 func (s *Server) linger() bool {
-	if s.lingering.Add(1) <= maxLingering {
+	if s.lingering.Add(1) <= s.maxLingering() {
 		return true
 	}
 	s.doneLingering()

@@ -25,7 +25,7 @@ type Settings struct {
 
 	LineBytes         int   // longest line, LF not counted
 	ReplyBacklogBytes int   // replies that wait for one client before it is read from no more
-	SnapshotBytes     int64 // memory of all listings under way; 0: no limit
+	SnapshotBytes     int64 // memory of all listings under way, over WebSocket up to twice that; 0: no limit
 
 	// Origins are the hosts that an Origin header may name for a WebSocket to be
 	// accepted, with or without a port.
@@ -46,7 +46,7 @@ type Keepalive struct {
 	// UserTimeout is how long data may stay unacknowledged, or a peer's window
 	// closed while replies wait for it. 0 leaves it to the kernel. It is also how long
 	// a client may leave replies unread, and a listing wait for memory; that holds at
-	// once for all connections, and 0 sets no bound.
+	// once for all connections, but for replies that wait already, and 0 sets no bound.
 	UserTimeout time.Duration
 }
 

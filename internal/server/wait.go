@@ -71,11 +71,12 @@ func (c *conn) acquireInQueue(m locks.Mode, w protocol.Wait) {
 	c.answerWait(m, w, result, why)
 }
 
-// sendAhead sends the replies to earlier commands, which may wait for the client: once
-// it stands in a queue, nothing must keep it from seeing the end of its wait. A brief
-// turn never waits for the client. It reports whether the connection stands.
+// sendAhead sends the replies to earlier commands where that may have to wait for the
+// client: once it stands in a queue, nothing must keep it from seeing the end of its
+// wait. A brief turn never waits for the client. It reports whether the connection
+// stands.
 func (c *conn) sendAhead() bool {
-	if !c.brief {
+	if !c.brief && c.link.backlogged() {
 		c.flush()
 		c.fail(c.link.flush())
 		c.beginReply()
