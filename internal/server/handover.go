@@ -77,16 +77,16 @@ func (c *conn) answerFor() bool {
 		return false // who acts for it now may have looked already
 	}
 	answered := c.pending == nil || !c.session.Granted() // it has seen
-	rest := false                                        // is left to do
+	more := false                                        // is left to do
 	if !answered && c.answersAlone() {
 		c.endWait()
 		c.flush()
-		if rest = !c.link.roomy(); !rest { // what a WebSocket had kept may have filled the backlog
+		if more = !c.link.roomy(); !more { // what a WebSocket had kept may have filled the backlog
 			c.fail(c.link.flush())
 		}
 		answered = true
 	}
-	if c.err != nil || rest || !c.rest() {
+	if c.err != nil || more || !c.rest() {
 		c.actAside()
 	}
 	return answered

@@ -11,9 +11,10 @@ import (
 )
 
 // A hub brings events from the locks to those who watch. Nobody who changes a lock
-// waits for a watcher: under the lock's mutex the event is only noted. Ten
-// milliseconds later, or more where very many watch (see gather), all that were noted are worded, once for all who watch the
-// same names, and laid before their connections, which send them between replies.
+// waits for a watcher: under the lock's mutex the event is only noted. Ten milliseconds
+// later, or more where very many watch (see gather), all that were noted are worded,
+// once for all who watch the same names, and laid before their connections, which send
+// them between replies.
 //
 // Watching must not make locking slow, however many watch and however much
 // happens: watchers are woken a few at a time, and what they are sent together is
