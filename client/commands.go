@@ -136,6 +136,62 @@ func (c *Conn) ClientsNamed(ctx context.Context, name string) ([]Identity, error
 	return ids, describe("clients named", name, err)
 }
 
+// Ping makes a round trip to the server, whatever it is: the connection stands
+// and what it holds is held. If no answer comes within [Options.ReadTimeout], the
+// connection is closed.
+func (c *Conn) Ping(ctx context.Context) error {
+	return describeAll("ping", c.ping(ctx, 0))
+}
+
+// ping is Ping with a time limit of its own; 0 is ReadTimeout.
+func (c *Conn) ping(ctx context.Context, limit time.Duration) error {
+	if err := c.takeTurn(ctx); err != nil {
+		return err
+	}
+	defer c.passTurn()
+	verb, name := protocol.Ping, ""
+	if c.level < 2 { // what every server answers
+		verb, name = protocol.Inspect, "ping "+rand.Text()
+	}
+	line, err := commandLine(verb, name)
+	if err != nil {
+		return err
+	}
+	lines, err := c.converse(ctx, request{line: line, limit: limit})
+	if err == nil && lines[0] != "1 pong" && (name == "" || !strings.HasSuffix(lines[0], ": "+name)) {
+		err = c.distrust(lines[0])
+	}
+	return err
+}
+
+// Info returns what the server tells of itself by the names of docs/protocol.md:
+// version, level, uptime_seconds, dead_peer_seconds and so on. The error is
+// ErrUnsupported where the server speaks only level 1.
+func (c *Conn) Info(ctx context.Context) (map[string]string, error) {
+	info, err := c.info(ctx)
+	return info, describeAll("info", err)
+}
+
+func (c *Conn) info(ctx context.Context) (map[string]string, error) {
+	line, err := commandLine(protocol.Info, "")
+	if err != nil {
+		return nil, err
+	}
+	lines, err := c.exchangeFramed(ctx, request{line: line, listing: true})
+	if err != nil {
+		return nil, err
+	}
+	info := make(map[string]string, len(lines))
+	for _, line := range lines {
+		key, value, ok := strings.Cut(line, ": ")
+		if !ok {
+			return nil, c.distrust(line)
+		}
+		info[key] = value
+	}
+	return info, nil
+}
+
 // Stats returns the server's counters by their names, such as connections, locks
 // and command_g.
 func (c *Conn) Stats(ctx context.Context) (map[string]uint64, error) {
@@ -316,60 +372,4 @@ func describeAll(what string, err error) error {
 		err = fmt.Errorf("%s: %w", what, err)
 	}
 	return err
-}
-
-// Ping makes a round trip to the server, whatever it is: the connection stands
-// and what it holds is held. If no answer comes within [Options.ReadTimeout], the
-// connection is closed.
-func (c *Conn) Ping(ctx context.Context) error {
-	return describeAll("ping", c.ping(ctx, 0))
-}
-
-// ping is Ping with a time limit of its own; 0 is ReadTimeout.
-func (c *Conn) ping(ctx context.Context, limit time.Duration) error {
-	if err := c.takeTurn(ctx); err != nil {
-		return err
-	}
-	defer c.passTurn()
-	verb, name := protocol.Ping, ""
-	if c.level < 2 { // what every server answers
-		verb, name = protocol.Inspect, "ping "+rand.Text()
-	}
-	line, err := commandLine(verb, name)
-	if err != nil {
-		return err
-	}
-	lines, err := c.converse(ctx, request{line: line, limit: limit})
-	if err == nil && lines[0] != "1 pong" && (name == "" || !strings.HasSuffix(lines[0], ": "+name)) {
-		err = c.distrust(lines[0])
-	}
-	return err
-}
-
-// Info returns what the server tells of itself by the names of docs/protocol.md:
-// version, level, uptime_seconds, dead_peer_seconds and so on. The error is
-// ErrUnsupported where the server speaks only level 1.
-func (c *Conn) Info(ctx context.Context) (map[string]string, error) {
-	info, err := c.info(ctx)
-	return info, describeAll("info", err)
-}
-
-func (c *Conn) info(ctx context.Context) (map[string]string, error) {
-	line, err := commandLine(protocol.Info, "")
-	if err != nil {
-		return nil, err
-	}
-	lines, err := c.exchangeFramed(ctx, request{line: line, listing: true})
-	if err != nil {
-		return nil, err
-	}
-	info := make(map[string]string, len(lines))
-	for _, line := range lines {
-		key, value, ok := strings.Cut(line, ": ")
-		if !ok {
-			return nil, c.distrust(line)
-		}
-		info[key] = value
-	}
-	return info, nil
 }

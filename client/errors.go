@@ -37,9 +37,9 @@ var (
 	// ErrDisconnected: the connection has ended, other than by Close, and every
 	// lock that it held is free or will be soon.
 	ErrDisconnected = errors.New("connection lost")
-	// ErrTimeout: the server did not reply within [Options.ReadTimeout] or, while a
-	// lock is held, to one of the signs of life that [ClientOptions.KeepAlive] asks for. The
-	// connection is closed, so the error is ErrDisconnected as well.
+	// ErrTimeout: the server did not reply within [Options.ReadTimeout] or, while a lock
+	// is held, gave no sign of life within [ClientOptions.KeepAlive]. The connection is
+	// closed, so the error is ErrDisconnected as well.
 	ErrTimeout = errors.New("no reply in time")
 	// ErrProtocol: the server sent what is no reply to what was asked. The
 	// connection is closed, so the error is ErrDisconnected as well.

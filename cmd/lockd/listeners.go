@@ -115,7 +115,7 @@ func fileHint(err error) string {
 		return "the file system is read-only; under systemd, ProtectSystem= may be what makes it so"
 	case errors.Is(err, unix.ENOENT):
 		return "the directory must exist"
-	case errors.Is(err, unix.ENOSPC):
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
 		return "the disk is full"
 	}
 	return ""

@@ -309,37 +309,46 @@ func (r *runner) lock(ctx context.Context) (*client.Lock, error) {
 	return r.client.Lock(ctx, r.name)
 }
 
-// notAcquired words the reason and gives it its exit code.
+// notAcquired words the reason and gives it its exit code. Only where the server has
+// said so, or there was no time to ask, the lock is told to be not free.
 func (r *runner) notAcquired(err error) error {
 	var reply *client.ReplyError
+	var refusal client.Refusal // none at level 1
 	refused := errors.As(err, &reply)
+	if refused && reply.Refusal != nil {
+		refusal = *reply.Refusal
+	}
+	timedOut, lost := errors.Is(err, context.DeadlineExceeded), errors.Is(err, client.ErrDisconnected)
 	switch {
-	case refused && reply.Refusal != nil && reply.Refusal.Reason == "draining":
+	case refusal.Reason == "draining":
 		return unreachable(fmt.Errorf("lock %q: the server is closing", r.name), "")
-	case refused && reply.Refusal != nil && reply.Refusal.Reason == "too-many": // which says nothing of the lock
+	case refusal.Reason == "too-many":
 		return unreachable(fmt.Errorf("lock %q: the server has reached one of its limits", r.name),
 			"limits.table_bytes and limits.locks_per_connection in its configuration; its metric lockd_limited_commands_total tells which")
-	case errors.Is(err, client.ErrDisconnected) && errors.Is(err, context.DeadlineExceeded): // of --wait, and nobody has said anything
+	case timedOut && lost:
 		return noReply(r.url(r.env), r.wait)
-	case errors.Is(err, client.ErrNotAcquired), errors.Is(err, context.DeadlineExceeded):
-		text := fmt.Sprintf("lock %q is not free", r.name)
-		if r.wait > 0 {
-			text = fmt.Sprintf("lock %q was not free within %v", r.name, r.wait)
-		}
-		if refused && reply.Refusal != nil {
-			text += describeRefusal(*reply.Refusal)
-		}
-		if r.code == 0 { // it was said that this is no failure
-			r.sayIf("%s", text)
-			return nil
-		}
-		return &exitError{err: errors.New(text), code: r.code, hint: fmt.Sprintf("\"lockd inspect%s\" shows who has it", r.inspectArgs())}
-	case errors.Is(err, client.ErrDisconnected), errors.Is(err, client.ErrUnreachable):
+	case timedOut, errors.Is(err, client.ErrNotAcquired):
+		return r.notFree(refusal)
+	case lost, errors.Is(err, client.ErrUnreachable):
 		return unreachable(err, "")
 	case errors.Is(err, client.ErrUnsupported) && !refused:
 		return &exitError{err: err, code: exitFailed, hint: "the server is an older one, which cannot limit the holders of a lock"}
 	}
 	return explain(err)
+}
+
+// notFree is nil where it was said that this is no failure.
+func (r *runner) notFree(refusal client.Refusal) error {
+	text := fmt.Sprintf("lock %q is not free", r.name)
+	if r.wait > 0 {
+		text = fmt.Sprintf("lock %q was not free within %v", r.name, r.wait)
+	}
+	text += describeRefusal(refusal)
+	if r.code == 0 {
+		r.sayIf("%s", text)
+		return nil
+	}
+	return &exitError{err: errors.New(text), code: r.code, hint: fmt.Sprintf("\"lockd inspect%s\" shows who has it", r.inspectArgs())}
 }
 
 func (r *runner) inspectArgs() string {
